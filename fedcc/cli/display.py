@@ -1,0 +1,137 @@
+"""Live progress on a terminal, plain lines elsewhere, and the final table."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from fedcc.federation.simulation import Progress as Step
+    from fedcc.federation.simulation import RunResult
+
+
+def size(count: float) -> str:
+    """Return a byte count for people."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+class Display:
+    """Shows steps: a bar on a terminal, notes alone elsewhere, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Write to stderr, so that stdout holds results only."""
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._progress = Progress(
+            TextColumn("round"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("rounds", total=None, state="")
+        self._up = self._down = 0
+
+    def show(self, step: "Step") -> None:
+        """Show one step."""
+        if step.kind in ("round", "void"):
+            self._up += step.bytes_up
+            self._down += step.bytes_down
+            metric = "" if step.metric is None else f"AUC {step.metric:.4f}  "
+            spent = "no noise" if step.epsilon is None else f"epsilon {step.epsilon:.3f}"
+            total = f" / {step.budget:g}" if step.budget is not None else ""
+            state = f"{metric}{spent}{total}  up {size(self._up)}  down {size(self._down)}"
+            self._progress.update(
+                self._task, completed=step.round_number, total=step.rounds, state=state
+            )
+            if step.kind == "round":
+                return
+        elif step.kind == "plan":
+            self._progress.update(self._task, total=step.rounds)
+        self._console.print(step.text)
+
+    def __enter__(self) -> "Display":
+        """Start the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the bar."""
+        self._progress.stop()
+
+
+def _three(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def print_result(result: "RunResult") -> None:
+    """Print the final table and where the run folder is."""
+    values = result.summary
+    privacy, crypto, utility = values["privacy"], values["crypto"], values["utility"]
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("outcome", f"{values['outcome']}, {values['rounds']} rounds")
+    metric = utility["metric"].upper()
+    table.add_row(f"test {metric} (simulator)", _four(utility["federated"]))
+    for name in (
+        "central_dp_same_noise",
+        "central_dp",
+        "local_noise",
+        "site_alone_mean",
+        "central_no_privacy",
+    ):
+        if utility[name] is not None:
+            table.add_row(f"  {name}", _four(utility[name]))
+    if privacy["epsilon"] is None:
+        table.add_row("epsilon", "none: no noise, no guarantee")
+    else:
+        coalition = f"up to {privacy['tolerated_collusion']} colluding site(s)"
+        if "outsiders_only" in values["unsafe"]:
+            coalition = "the aggregator, which reads single updates"
+        table.add_row(
+            "epsilon",
+            f"{_three(privacy['epsilon'])} against {coalition}; "
+            f"{_three(privacy['epsilon_outsider'])} outsider; "
+            f"{_three(privacy['epsilon_if_all_others_collude'])} if all others collude",
+        )
+        table.add_row("", f"per {privacy['unit']} at a site, delta {privacy['delta']:g}")
+    seconds = crypto["seconds"]
+    table.add_row(
+        "encryption",
+        f"{crypto['scheme']}, {size(crypto['upload_bytes_total'])} up; "
+        f"encrypt {seconds['encrypt']:.2f} s, add {seconds['aggregate']:.2f} s, "
+        f"decrypt {seconds['decrypt']:.2f} s over all sites",
+    )
+    table.add_row("seconds", f"{values['timing']['total_seconds']:.1f}")
+    if values["unsafe"]:
+        table.add_row("UNSAFE", ", ".join(values["unsafe"]))
+    if values["seeded"]:
+        table.add_row("seeded", "the noise is repeatable: this model is not for release")
+    report = result.run_dir / "report.html"
+    table.add_row("run folder", str(result.run_dir))
+    if report.exists():
+        table.add_row("report", str(report))
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+def _four(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"

@@ -1,0 +1,55 @@
+"""Entry point of the `fedcc` command: dispatch, and one line for every error."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from fedcc.cli import predict, simulate
+from fedcc.errors import FedccError
+from fedcc.version import __version__
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="fedcc",
+        description="Federated learning for telecom contact centres, private and encrypted.",
+        epilog="Exit codes: 0 ok, 1 a bug, 2 usage or config, 3 data, 4 privacy budget, 5 policy, "
+        "6 integrity, 7 too few sites, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"fedcc {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    simulate.add_parser(commands)
+    predict.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run_command(args))
+    except FedccError as error:
+        if args.debug:
+            raise
+        print(f"fedcc: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("fedcc: interrupted before anything was run", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if args.debug:
+            raise
+        print(
+            f"fedcc: a bug in fedcc ({type(error).__name__}). Run again with --debug and report it.",
+            file=sys.stderr,
+        )
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

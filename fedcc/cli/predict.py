@@ -1,0 +1,52 @@
+"""`fedcc predict`: score a file with the model of a run."""
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+import fedcc
+from fedcc.errors import ConfigError
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "predict",
+        help="score a CSV file with a trained model",
+        description="Write row,label,confidence for every row of a CSV file.",
+        epilog="example:\n  fedcc predict customers.csv --run runs/first --out scores.csv",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="CSV with the feature columns")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a run")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.set_defaults(run_command=run_predict)
+
+
+def run_predict(args: argparse.Namespace) -> int:
+    """Score the file and write the rows."""
+    rows = fedcc.predict(args.file, args.run)
+    if args.out is None:
+        _write(sys.stdout, rows, args.json)
+        return 0
+    try:
+        with args.out.open("w", encoding="utf-8", newline="") as file:
+            _write(file, rows, args.json)
+    except OSError as error:
+        raise ConfigError(f"--out {args.out} cannot be written: {error.strerror}.") from None
+    return 0
+
+
+def _write(file: "object", rows: list[tuple[int, str, float]], as_json: bool) -> None:
+    names = ("row", "label", "confidence")
+    if as_json:
+        for row in rows:
+            print(json.dumps(dict(zip(names, row, strict=True))), file=file)  # type: ignore[arg-type]
+        return
+    writer = csv.writer(file, lineterminator="\n")  # type: ignore[call-overload]
+    writer.writerow(names)
+    writer.writerows((row, label, f"{confidence:.6f}") for row, label, confidence in rows)

@@ -1,0 +1,232 @@
+"""Composing the YAML of `configs/` with Hydra and turning it into frozen dataclasses, once.
+
+`compose` returns plain dicts and lists; `build` checks them against a dataclass and names the key,
+the allowed values and the nearest match of a mistyped one. No default value lives here: defaults
+stand in `configs/` alone, which also ships inside the wheel.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from fedcc.errors import ConfigError
+
+Schema = TypeVar("Schema")
+
+PACKAGE = Path(__file__).resolve().parent
+PATH_KEYS = ("data.path", "run.dir", "ledger.dir")
+
+
+def config_root() -> Path:
+    """Return the checkout's `configs/` for an editable install, else the wheel's own copy."""
+    checkout = PACKAGE.parent / "configs"
+    if (PACKAGE.parent / "pyproject.toml").is_file() and checkout.is_dir():
+        return checkout
+    return PACKAGE / "_configs"
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Return `" Did you mean 'x'?"` for a close match of `word`, else an empty string."""
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" Did you mean '{match[0]}'?" if match else ""
+
+
+def _flat_keys(values: object, prefix: str = "") -> Iterator[str]:
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield f"{prefix}{key}"
+            yield from _flat_keys(value, f"{prefix}{key}.")
+
+
+def quote_paths(overrides: Sequence[str]) -> list[str]:
+    """Quote the values of path keys, so that blanks and signs in a path survive Hydra's grammar."""
+    quoted = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        plain = re.fullmatch(r"[\w./,-]*", value) or value[:1] in ("'", '"', "$") or value == "null"
+        if equals and key.lstrip("+") in PATH_KEYS and not plain:
+            value = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        quoted.append(f"{key}{equals}{value}")
+    return quoted
+
+
+def sweep_points(overrides: Sequence[str]) -> list[list[str]]:
+    """Return every combination of a sweep such as `privacy=strict,balanced seed=1,2`.
+
+    Raises:
+        ConfigError: if an override does not parse.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    points: list[list[str]] = [[]]
+    try:
+        for override in OverridesParser.create().parse_overrides(quote_paths(overrides)):
+            options = [override.input_line or ""]
+            if override.is_sweep_override():
+                key = override.get_key_element()
+                options = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            points = [[*point, option] for point in points for option in options]
+    except HydraException as error:
+        raise ConfigError(f"config: {_one_line(error)}") from error
+    return points
+
+
+def compose(
+    name: str, overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> dict[str, Any]:
+    """Compose `configs/<name>.yaml` with the user's overrides into a plain, resolved dict.
+
+    Args:
+        name: a primary config, for instance `"simulate"`.
+        overrides: Hydra overrides, `key=value` or `group=option`.
+        config_dir: a folder of the user's own options; it adds to `configs/`.
+
+    Raises:
+        ConfigError: for an unknown key, option or file, with the nearest match.
+    """
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    extra = []
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir {config_dir}: no such folder.")
+        folder = str(config_dir.resolve()).replace("\\", "\\\\").replace("'", "\\'")
+        extra = [f"hydra.searchpath=['file://{folder}']"]
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(config_root()), version_base="1.3"):
+            try:
+                config = hydra.compose(name, overrides=[*quote_paths(overrides), *extra])
+            except HydraException as error:
+                known = list(_flat_keys(OmegaConf.to_container(hydra.compose(name))))
+                raise ConfigError(f"config: {_explain(error, known)}") from error
+        values = OmegaConf.to_container(config, resolve=True)
+    except (OmegaConfBaseException, HydraException) as error:
+        raise ConfigError(f"config: {_one_line(error)}") from error
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" ({mark.name}, line {mark.line + 1})" if mark else ""
+        raise ConfigError(f"config: a file is not valid YAML{place}.") from error
+    assert_dict = dict(values) if isinstance(values, dict) else {}
+    return {str(key): value for key, value in assert_dict.items()}
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400]
+
+
+def _explain(error: BaseException, known: Sequence[str]) -> str:
+    """Shorten Hydra's message for a key that does not exist and add the nearest match."""
+    text = _one_line(error)
+    match = re.search(r"Could not override '([^']+)'", text)
+    if match is None:
+        return text
+    key = match.group(1)
+    near = nearest(key, known) or nearest(key.rpartition(".")[2], known)
+    return f"unknown key '{key}'.{near} `fedcc simulate --help` lists the keys."
+
+
+def build(schema: type[Schema], values: object, where: str) -> Schema:
+    """Turn plain values into a frozen dataclass, recursively, and check every key and type.
+
+    Args:
+        schema: a dataclass; nested dataclasses, `Literal`, `X | None`, `tuple[X, ...]` and
+            `dict[str, X]` are understood.
+        values: what YAML gave, usually a mapping.
+        where: the name of the mapping in messages, for instance `"privacy"`.
+
+    Raises:
+        ConfigError: names the key, what was expected and the nearest match.
+    """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: expected a mapping of keys, got {_shape(values)}.")
+    hints = get_type_hints(schema)
+    fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            near = nearest(str(key), list(fields))
+            raise ConfigError(
+                f"{where}: unknown key '{key}'.{near} Known keys: {', '.join(sorted(fields))}."
+            )
+    arguments = {}
+    for name, field in fields.items():
+        if name in values:
+            arguments[name] = convert(hints[name], values[name], f"{where}.{name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{where}: the key '{name}' is missing.")
+    try:
+        return schema(**arguments)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _shape(value: object) -> str:
+    """Describe a value of the configuration for a message."""
+    return "nothing" if value is None else repr(value)[:80]
+
+
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Check one value against its type; integers become floats where a float is expected."""
+    if value == "???":
+        raise ConfigError(f"{where} must be given, for instance {where}=VALUE.")
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _convert_union(inner, value, where)
+    if origin is Literal:
+        if value in inner and not isinstance(value, bool):
+            return value
+        names = ", ".join(map(str, inner))
+        near = nearest(str(value), [str(option) for option in inner])
+        raise ConfigError(f"{where} must be one of {names}; got {_shape(value)}.{near}")
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: expected a list, got {_shape(value)}.")
+        return tuple(convert(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: expected a mapping, got {_shape(value)}.")
+        return {
+            convert(inner[0], key, f"{where}, a key"): convert(inner[1], item, f"{where}.{key}")
+            for key, item in value.items()
+        }
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value, where)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in options:
+        return None
+    rest = [option for option in options if option is not type(None)]
+    errors: list[ConfigError] = []
+    for option in rest:
+        try:
+            return convert(option, value, where)
+        except ConfigError as error:
+            wrong_shape = (get_origin(option) is tuple) != isinstance(value, list)
+            errors.insert(len(errors) if wrong_shape else 0, error)
+    raise errors[0]
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(value, bool) and hint in (str, int, float):
+        raise ConfigError(
+            f"{where}: got a yes/no value; YAML reads Yes, No, On and Off without quotes as one. "
+            'Put it in quotes, for instance "No".'
+        )
+    if hint is float and isinstance(value, int):
+        return float(value)
+    if hint is Any or (isinstance(hint, type) and isinstance(value, hint)):
+        return value
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    raise ConfigError(f"{where} must be {names.get(hint, hint)}; got {_shape(value)}.")

@@ -1,0 +1,1 @@
+"""Packing, masks, keys, envelopes and homomorphic sums with TenSEAL."""

@@ -1,0 +1,154 @@
+"""A site's keys, the roster of public keys, and sealing bytes to one site.
+
+Each site has an Ed25519 identity (agreed out of band) and, per run, two X25519 pairs: one for the
+sealed channel, one for masks. They are separate so that nothing that ever opens a mask can open the
+channel. Advertised keys are signed by the identity; a roster is trusted only if every identity is
+the agreed one.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from fedcc.errors import EnvelopeError, ProtocolError, RecordError
+
+
+@dataclass(frozen=True)
+class Advert:
+    """What a site shows of its keys; everything is public."""
+
+    site: str
+    identity: bytes  # Ed25519 public key, 32 bytes
+    channel: bytes  # X25519 public key, 32 bytes
+    mask: bytes  # X25519 public key, 32 bytes
+    signature: bytes  # by the identity, over run, site and both keys
+
+    def signed_bytes(self, run: str) -> bytes:
+        """Return what the signature covers."""
+        head = f"fedcc/advert/v1|{run}|{self.site}|".encode()
+        return head + self.identity + self.channel + self.mask
+
+
+class SiteKeys:
+    """The private keys of one site."""
+
+    def __init__(self, identity: bytes, channel: bytes, mask: bytes) -> None:
+        """Load three private keys of 32 bytes each."""
+        self._raw = (identity, channel, mask)
+        self._identity = Ed25519PrivateKey.from_private_bytes(identity)
+        self._channel = X25519PrivateKey.from_private_bytes(channel)
+        self._mask = X25519PrivateKey.from_private_bytes(mask)
+
+    @classmethod
+    def create(cls) -> "SiteKeys":
+        """Return fresh keys from the operating system's generator."""
+        return cls(os.urandom(32), os.urandom(32), os.urandom(32))
+
+    def to_json(self) -> bytes:
+        """Return the private keys for the site's own secrets file."""
+        names = ("identity", "channel", "mask")
+        pairs = zip(names, (raw.hex() for raw in self._raw), strict=True)
+        return json.dumps(dict(pairs)).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, source: str) -> "SiteKeys":
+        """Read a secrets file.
+
+        Raises:
+            RecordError: names the file and nothing of its content.
+        """
+        try:
+            values = json.loads(content)
+            return cls(*(bytes.fromhex(values[n]) for n in ("identity", "channel", "mask")))
+        except (ValueError, KeyError, TypeError):
+            raise RecordError(f"{source} does not hold the keys of a site.") from None
+
+    @property
+    def identity(self) -> bytes:
+        """Public identity key."""
+        return self._identity.public_key().public_bytes_raw()
+
+    def advert(self, site: str, run: str) -> Advert:
+        """Return the signed public keys."""
+        channel = self._channel.public_key().public_bytes_raw()
+        mask = self._mask.public_key().public_bytes_raw()
+        unsigned = Advert(site, self.identity, channel, mask, b"")
+        return Advert(site, self.identity, channel, mask, self.sign(unsigned.signed_bytes(run)))
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign with the identity key; 64 bytes."""
+        return self._identity.sign(message)
+
+    def mask_secret(self, peer: Advert) -> bytes:
+        """Return the X25519 secret of the mask keys with a peer."""
+        return self._mask.exchange(X25519PublicKey.from_public_bytes(peer.mask))
+
+    def seal(self, peer: Advert, content: bytes, label: str) -> bytes:
+        """Encrypt bytes to one site; `label` is bound in and must be equal when opening."""
+        nonce = os.urandom(12)
+        return nonce + AESGCM(self._channel_key(peer, label)).encrypt(nonce, content, label.encode())
+
+    def open(self, peer: Advert, sealed: bytes, label: str) -> bytes:
+        """Decrypt bytes that `peer` sealed to this site.
+
+        Raises:
+            EnvelopeError: whatever is wrong, the message is the same.
+        """
+        try:
+            key = AESGCM(self._channel_key(peer, label))
+            return key.decrypt(sealed[:12], sealed[12:], label.encode())
+        except (InvalidTag, ValueError):
+            raise EnvelopeError("a sealed message does not open") from None
+
+    def _channel_key(self, peer: Advert, label: str) -> bytes:
+        secret = self._channel.exchange(X25519PublicKey.from_public_bytes(peer.channel))
+        info = f"fedcc/channel/v1|{label}".encode()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
+
+
+def verify_signature(identity: bytes, signature: bytes, message: bytes) -> None:
+    """Check an Ed25519 signature (RFC 8032).
+
+    Raises:
+        EnvelopeError: if it does not match.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(identity).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        raise EnvelopeError("a signature does not match") from None
+
+
+def verify_roster(roster: Sequence[Advert], trusted: Mapping[str, bytes], run: str) -> None:
+    """Check a roster against the identities agreed out of band.
+
+    Raises:
+        ProtocolError: for a repeated or unknown site.
+        EnvelopeError: if an identity or a signature does not match.
+    """
+    names = [advert.site for advert in roster]
+    if len(set(names)) != len(names):
+        raise ProtocolError("the roster names a site twice")
+    for advert in roster:
+        if trusted.get(advert.site) != advert.identity:
+            raise EnvelopeError("the roster holds an identity that was not agreed on")
+        verify_signature(advert.identity, advert.signature, advert.signed_bytes(run))
+
+
+def roster_hash(roster: Sequence[Advert], run: str) -> bytes:
+    """Return the hash of all public keys in the order of the roster."""
+    digest = hashlib.sha256(f"fedcc/roster/v1|{run}".encode())
+    for advert in roster:
+        digest.update(hashlib.sha256(advert.signed_bytes(run) + advert.signature).digest())
+    return digest.digest()

@@ -1,0 +1,157 @@
+"""Pairwise masks that cancel in the sum, and self masks that open only after agreement.
+
+Masks are uniform mod t. A pair's key comes from X25519 and HKDF-SHA256 with the roster hash as salt
+and run, round, attempt and cohort in the info, so no pad is ever used twice. The self mask of a
+site comes from a fresh seed that the site commits to when it uploads and opens only after every
+survivor signed the same transcript; without that seed an upload stays closed to everybody.
+
+Sources: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
+2017; RFC 5869 (HKDF); RFC 7748 (X25519); NIST SP 800-38A (AES-CTR).
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from fedcc.crypto.parameters import PLAIN_MODULUS
+
+SEED_BYTES = 32
+_WORD_BITS = PLAIN_MODULUS.bit_length()
+
+
+@dataclass(frozen=True)
+class MaskEntry:
+    """The one-time place of a mask: its parts enter every key derivation."""
+
+    run: str
+    round_number: int
+    attempt: int
+    cohort: tuple[str, ...]
+    roster_hash: bytes
+
+    def info(self, kind: str, *names: str) -> bytes:
+        """Return the HKDF info of one key of this entry."""
+        cohort = hashlib.sha256("|".join(self.cohort).encode()).hexdigest()
+        parts = ("fedcc", kind, "v1", self.run, self.round_number, self.attempt, cohort, *names)
+        return "|".join(map(str, parts)).encode()
+
+
+def expand(key: bytes, size: int) -> NDArray[np.uint64]:
+    """Return `size` integers uniform in [0, t) from AES-256-CTR, by rejection; no modulo bias.
+
+    Args:
+        key: 32 bytes, used for this call alone.
+        size: how many.
+    """
+    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+    parts: list[NDArray[np.uint64]] = []
+    have = 0
+    while have < size:
+        raw = stream.update(bytes(8 * (size - have + 8)))
+        words = np.frombuffer(raw, dtype="<u8") & np.uint64((1 << _WORD_BITS) - 1)
+        kept = words[words < np.uint64(PLAIN_MODULUS)]
+        parts.append(kept)
+        have += kept.size
+    return np.concatenate(parts)[:size] if parts else np.zeros(0, dtype=np.uint64)
+
+
+def _derive(secret: bytes, entry: MaskEntry, info: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=entry.roster_hash, info=info).derive(secret)
+
+
+def add_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the sum mod t of values in [0, t)."""
+    return (left + right) % np.uint64(PLAIN_MODULUS)
+
+
+def subtract_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the difference mod t of values in [0, t)."""
+    return (left + (np.uint64(PLAIN_MODULUS) - right)) % np.uint64(PLAIN_MODULUS)
+
+
+def pairwise_mask(
+    site: str, shared_secrets: Mapping[str, bytes], entry: MaskEntry, size: int
+) -> NDArray[np.uint64]:
+    """Return the sum of a site's signed pairwise masks; over the cohort these add to 0 mod t.
+
+    Args:
+        site: whose mask.
+        shared_secrets: X25519 secret with each other site of the cohort.
+        entry: round, attempt and cohort.
+        size: number of slots.
+
+    Raises:
+        ValueError: if a secret of the cohort is missing.
+    """
+    total = np.zeros(size, dtype=np.uint64)
+    for peer in entry.cohort:
+        if peer == site:
+            continue
+        if peer not in shared_secrets:
+            raise ValueError(f"no shared secret with {peer}")
+        first, second = sorted((site, peer))
+        stream = expand(_derive(shared_secrets[peer], entry, entry.info("pair", first, second)), size)
+        total = add_mod(total, stream) if site == first else subtract_mod(total, stream)
+    return total
+
+
+def self_mask(seed: bytes, site: str, entry: MaskEntry, size: int) -> NDArray[np.uint64]:
+    """Return the self mask of one site for one entry."""
+    return expand(_derive(seed, entry, entry.info("self", site)), size)
+
+
+def seed_commitment(seed: bytes, site: str, entry: MaskEntry) -> bytes:
+    """Return the hash by which a site commits to its self-mask seed."""
+    return hashlib.sha256(entry.info("commit", site) + b"|" + seed).digest()
+
+
+def remove_self_masks(
+    slots: NDArray[np.uint64], seeds: Mapping[str, bytes], entry: MaskEntry
+) -> NDArray[np.uint64]:
+    """Return the decrypted sum without the survivors' self masks."""
+    for site in entry.cohort:
+        slots = subtract_mod(slots, self_mask(seeds[site], site, entry, slots.size))
+    return slots
+
+
+def commitments_match(
+    seeds: Mapping[str, bytes], commitments: Mapping[str, bytes], entry: MaskEntry
+) -> bool:
+    """Tell whether every survivor's seed is the one that it committed to."""
+    return all(
+        site in seeds and seed_commitment(seeds[site], site, entry) == commitments.get(site)
+        for site in entry.cohort
+    )
+
+
+def transcript_hash(
+    entry: MaskEntry, chunk_hashes: Sequence[bytes], commitments: Mapping[str, bytes]
+) -> bytes:
+    """Return the hash that survivors co-sign before anything is decrypted.
+
+    It covers the entry, the SHA-256 of each chunk of the aggregate and the seed commitments; never
+    a decoded value, which would be an oracle.
+    """
+    digest = hashlib.sha256(entry.info("transcript", *entry.cohort))
+    digest.update(entry.roster_hash)
+    for chunk_hash in chunk_hashes:
+        digest.update(chunk_hash)
+    for site in entry.cohort:
+        digest.update(commitments[site])
+    return digest.digest()
+
+
+def hash_chunks(chunks: Iterable[bytes]) -> list[bytes]:
+    """Return the SHA-256 of each chunk."""
+    return [hashlib.sha256(chunk).digest() for chunk in chunks]
+
+
+def digest_chunks(chunks: Iterable[bytes]) -> bytes:
+    """Return the SHA-256 over the hashes of byte chunks."""
+    return hashlib.sha256(b"".join(hash_chunks(chunks))).digest()

@@ -1,0 +1,64 @@
+"""The fixed parameters of the profile `fedcc-he-1` and of the textbook baseline.
+
+128-bit security by the tables of homomorphicencryption.org, which SEAL enforces: N = 4096 admits at
+most 109 bits of modulus. One data prime is enough, since the aggregator only adds.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+PROFILE = "fedcc-he-1"
+SECURITY_BITS = 128
+MIN_ENCRYPTED_SITES = 3  # with two, each site reads the other's update off the sum
+
+Scheme = Literal["bfv", "ckks", "none"]
+
+POLY_DEGREE = 4096
+PLAIN_MODULUS = 70_368_743_669_761  # t: 46-bit prime, PlainModulus.Batching(4096, 46)
+BFV_CHAIN = (60, 49)  # bits of the data prime and of the key-switching prime
+CKKS_CHAIN = (54, 55)
+CKKS_SCALE = 2.0**40
+LANE_BITS = {2: 23, 3: 15}  # lanes per slot -> bits per lane
+
+
+@dataclass(frozen=True, kw_only=True)
+class CryptoSettings:
+    """Which encryption; values come from `configs/crypto/*.yaml`."""
+
+    scheme: Scheme
+    lanes: Literal[2, 3]
+    grid_steps: int | None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.grid_steps is not None and self.grid_steps < 1:
+            raise ValueError("grid_steps must be at least 1, or null to choose")
+
+    @property
+    def masked(self) -> bool:
+        """Whether single updates stay closed even to the aggregator with a key holder."""
+        return self.scheme == "bfv"
+
+    @property
+    def capacity(self) -> int:
+        """Largest magnitude that a lane holds."""
+        return 1 << (LANE_BITS[self.lanes] - 1)
+
+
+def slots_per_chunk(scheme: Scheme) -> int:
+    """Return how many values one ciphertext holds."""
+    return POLY_DEGREE if scheme == "bfv" else POLY_DEGREE // 2
+
+
+def ciphertext_bytes(scheme: Scheme, *, aggregate: bool) -> tuple[int, int]:
+    """Return the range of the length of one serialised ciphertext.
+
+    Uploads under BFV are seed-compressed: half of the polynomial pair travels as a seed. Lengths
+    vary by a few bytes with the compression of the header.
+    """
+    bits = BFV_CHAIN[0] if scheme == "bfv" else CKKS_CHAIN[0]
+    full = 2 * POLY_DEGREE * 8
+    seeded = scheme == "bfv" and not aggregate
+    high = full // 2 + 1024 if seeded else full + 1024
+    low = (POLY_DEGREE * bits // 8) * (1 if seeded else 2)
+    return low, high

@@ -1,0 +1,1 @@
+"""Reading, gating, splitting and encoding of data, as one YAML file describes it."""

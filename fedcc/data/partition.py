@@ -1,0 +1,167 @@
+"""Splitting rows into test and training rows, and training rows into simulated sites.
+
+The test split is keyed by customer (by row where there is no customer id), so all rows of one
+customer fall on one side. Sites are formed by natural cells, at random, or by Dirichlet label skew.
+Only simulations partition; a production site has its own rows.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcc.data.gates import Table
+from fedcc.data.spec import DataSpec
+from fedcc.errors import ConfigError, RecordError
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionSettings:
+    """How a simulation splits its rows; keys of `configs/simulate.yaml`, group `data`."""
+
+    path: str | None
+    partition: Literal["natural", "iid", "dirichlet"]
+    alpha: float
+    min_rows: int
+    split_seed: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.alpha > 0:
+            raise ValueError(f"alpha must be > 0, got {self.alpha}")
+        if self.min_rows < 1:
+            raise ValueError(f"min_rows must be at least 1, got {self.min_rows}")
+
+
+def split_test_rows(table: Table, spec: DataSpec, split_seed: int) -> tuple[Rows, Rows]:
+    """Return the positions of training and of test rows.
+
+    Raises:
+        RecordError: if either side is empty.
+    """
+    if spec.test.kind == "file":
+        is_test = table.from_test_file
+    elif spec.test.kind == "column":
+        is_test = np.array([v == spec.test.value for v in _texts_of(table, spec)], dtype=np.bool_)
+    else:
+        customers = spec.with_role("customer")
+        keys = table.texts[customers[0]] if customers else [str(row) for row in table.row]
+        limit = int(float(spec.test.fraction or 0) * 2**64)
+        is_test = np.array([_keyed_hash(key, split_seed) < limit for key in keys], dtype=np.bool_)
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    if len(train) == 0 or len(test) == 0:
+        raise RecordError(f"{table.source}: the split leaves no rows for training or for testing.")
+    return train, test
+
+
+def _texts_of(table: Table, spec: DataSpec) -> list[str]:
+    name = str(spec.test.column)
+    if name in table.texts:
+        return table.texts[name]
+    categories = spec.columns[name].categories
+    return [categories[code] for code in table.categories[name]]
+
+
+def _keyed_hash(text: str, seed: int) -> int:
+    digest = hashlib.sha256(f"{seed}|{text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def partition_rows(
+    table: Table,
+    spec: DataSpec,
+    n_sites: int,
+    settings: PartitionSettings,
+    rng: np.random.Generator,
+) -> list[Rows]:
+    """Deal the rows of `table` to sites.
+
+    Returns:
+        One sorted array of positions per site; every row is in exactly one.
+
+    Raises:
+        ConfigError: if `natural` is asked for and the YAML names no site columns.
+        RecordError: if there are too few rows for that many sites.
+    """
+    if table.n_rows < n_sites * settings.min_rows:
+        raise RecordError(
+            f"{table.source}: {table.n_rows} training rows are too few for {n_sites} sites of at "
+            f"least {settings.min_rows} rows. Lower sites or data.min_rows."
+        )
+    labels = table.categories[spec.label]
+    if settings.partition == "natural":
+        sites = _natural(_cells(table, spec), n_sites, rng)
+    elif settings.partition == "iid":
+        sites = [np.asarray(p) for p in np.array_split(rng.permutation(table.n_rows), n_sites)]
+    else:
+        sites = _dirichlet(labels, n_sites, settings.alpha, rng)
+    return [np.sort(rows) for rows in _at_least(sites, settings.min_rows, rng)]
+
+
+def _cells(table: Table, spec: DataSpec) -> list[Rows]:
+    """Return the rows of each cell of the declared site columns, largest cell first."""
+    if spec.sites is None:
+        raise ConfigError(
+            f"data.partition=natural: the data YAML '{spec.name}' names no sites.columns. "
+            "Use data.partition=iid or dirichlet."
+        )
+    columns: list[Sequence[object]] = []
+    for name in spec.sites.columns:
+        if name in table.numbers:
+            columns.append(table.numbers[name].tolist())
+        elif name in table.categories:
+            columns.append(table.categories[name].tolist())
+        else:
+            columns.append(table.texts[name])
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for position, key in enumerate(zip(*columns, strict=True)):
+        groups.setdefault(key, []).append(position)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0])))
+    return [np.array(rows, dtype=np.int64) for _, rows in ordered]
+
+
+def _natural(cells: list[Rows], n_sites: int, rng: np.random.Generator) -> list[Rows]:
+    """Halve the largest cell until there are enough, then deal them largest-first."""
+    while len(cells) < n_sites:
+        largest = max(range(len(cells)), key=lambda i: len(cells[i]))
+        shuffled = rng.permutation(cells.pop(largest))
+        cells += [np.asarray(half) for half in np.array_split(shuffled, 2)]
+    cells.sort(key=len, reverse=True)
+    sites: list[list[Rows]] = [[] for _ in range(n_sites)]
+    for cell in cells:
+        min(sites, key=lambda held: sum(map(len, held))).append(cell)
+    return [np.concatenate(held) for held in sites]
+
+
+def _dirichlet(
+    labels: NDArray[np.int64], n_sites: int, alpha: float, rng: np.random.Generator
+) -> list[Rows]:
+    """Deal each label's rows by shares drawn from a symmetric Dirichlet distribution.
+
+    Source: Hsu, Qi, Brown, "Measuring the Effects of Non-Identical Data Distribution for Federated
+    Visual Classification", 2019 (arXiv:1909.06335).
+    """
+    sites: list[list[Rows]] = [[] for _ in range(n_sites)]
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        shares = np.cumsum(rng.dirichlet(np.full(n_sites, alpha)))[:-1]
+        for held, part in zip(sites, np.split(rows, (shares * len(rows)).astype(int)), strict=True):
+            held.append(part)
+    return [np.concatenate(held) for held in sites]
+
+
+def _at_least(sites: list[Rows], min_rows: int, rng: np.random.Generator) -> list[Rows]:
+    """Move rows from the largest site until every site holds at least `min_rows`."""
+    sites = [rng.permutation(rows) for rows in sites]
+    for index in range(len(sites)):
+        while (lacking := min_rows - len(sites[index])) > 0:
+            largest = max(range(len(sites)), key=lambda i: len(sites[i]))
+            moved = min(lacking, len(sites[largest]) - min_rows)
+            sites[index] = np.concatenate([sites[index], sites[largest][:moved]])
+            sites[largest] = sites[largest][moved:]
+    return sites

@@ -1,0 +1,1 @@
+"""Sites and aggregator as Flower apps, the round loop and the simulation."""

@@ -1,0 +1,174 @@
+"""What the aggregator knows and does between messages: it checks, adds and remembers ciphertexts.
+
+Nothing reachable from here is a key or a model. The aggregate of each closed round is kept on disk
+until every site has applied it, so that an interrupted run can be resumed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fedcc.crypto.envelopes import Envelope, Header, open_upload
+from fedcc.crypto.keys import Advert, roster_hash, verify_signature
+from fedcc.crypto.masks import MaskEntry, commitments_match, hash_chunks, transcript_hash
+from fedcc.errors import EnvelopeError, ProtocolError, RecordError
+from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.messages import Parcel
+from fedcc.federation.settings import RunPlan
+from fedcc.federation.update_cipher import AggregateSum, expected_upload
+from fedcc.training.checkpoints import read_tensors, tensor_bytes, write_json, write_whole
+
+
+class RoundStore:
+    """Closed rounds and the count of attempts, on the aggregator's disk."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the folder and read what an earlier part of the run left.
+
+        Raises:
+            RecordError: if a file is damaged.
+        """
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.closed: dict[int, ClosedRound] = {}
+        self.attempts_used = 0
+        self.last_closed = 0
+        self._place = (0, 0)  # round and attempt that were started last
+        self._read()
+
+    def _read(self) -> None:
+        state = self._folder / "state.json"
+        try:
+            if state.exists():
+                values = json.loads(state.read_text())
+                self.attempts_used = int(values["attempts_used"])
+                self.last_closed = int(values["last_closed"])
+                self._place = (int(values["round"]), int(values["attempt"]))
+            for path in sorted(self._folder.glob("round-*.json")):
+                number = int(path.stem.removeprefix("round-"))
+                tensors = read_tensors(path.with_suffix(".safetensors"))
+                chunks = [tensors[name].tobytes() for name in sorted(tensors)]
+                self.closed[number] = ClosedRound.from_proof(path.read_text(), chunks)
+                self.last_closed = max(self.last_closed, number)
+        except (ValueError, KeyError, TypeError, ProtocolError):
+            raise RecordError(f"{self._folder} does not hold the state of a run.") from None
+
+    def start_attempt(self, round_number: int) -> int:
+        """Count an attempt, on disk before any message of it leaves; return its number."""
+        last_round, last_attempt = self._place
+        attempt = last_attempt + 1 if last_round == round_number else 1
+        self.attempts_used += 1
+        self._place = (round_number, attempt)
+        counts = {
+            "attempts_used": self.attempts_used,
+            "last_closed": self.last_closed,
+            "round": round_number,
+            "attempt": attempt,
+        }
+        write_json(self._folder / "state.json", counts)
+        return attempt
+
+    def close_round(self, closed: ClosedRound) -> None:
+        """Keep a closed round; the proof is written last and makes it count."""
+        stem = self._folder / f"round-{closed.round_number:06d}"
+        tensors = {
+            f"{index:06d}": np.frombuffer(chunk, dtype=np.uint8)
+            for index, chunk in enumerate(closed.aggregate)
+        }
+        write_whole(stem.with_suffix(".safetensors"), tensor_bytes(tensors))
+        write_whole(stem.with_suffix(".json"), closed.proof_json().encode())
+        self.closed[closed.round_number] = closed
+        self.last_closed = closed.round_number
+
+    def forget(self, up_to: int) -> None:
+        """Remove rounds that every site has applied."""
+        for number in [number for number in self.closed if number <= up_to]:
+            del self.closed[number]
+            stem = self._folder / f"round-{number:06d}"
+            stem.with_suffix(".json").unlink(missing_ok=True)
+            stem.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+@dataclass
+class Aggregator:
+    """The aggregator's whole state during a run."""
+
+    plan: RunPlan
+    store: RoundStore
+    roster: tuple[Advert, ...]
+    nodes: Mapping[str, int]  # Flower node of each site
+    key_id: str
+    adder: AggregateSum
+    applied: dict[str, int]  # last round that each site is known to have applied
+    seconds_adding: float = 0.0
+    _hash: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fix the hash of the roster."""
+        self._hash = roster_hash(self.roster, self.plan.run)
+
+    @property
+    def identities(self) -> dict[str, bytes]:
+        """Identity key of each site."""
+        return {advert.site: advert.identity for advert in self.roster}
+
+    def entry(self, round_number: int, attempt: int, cohort: tuple[str, ...]) -> MaskEntry:
+        """Return the one-time place of an attempt."""
+        return MaskEntry(self.plan.run, round_number, attempt, cohort, self._hash)
+
+    def missing_rounds(self, site: str) -> list[ClosedRound]:
+        """Return the closed rounds that a site has not applied yet, in order."""
+        after = self.applied[site]
+        return [self.store.closed[n] for n in sorted(self.store.closed) if n > after]
+
+    def take_upload(self, site: str, entry: MaskEntry, reply: Parcel) -> tuple[Header, list[bytes]]:
+        """Check an upload completely: envelope first, then each ciphertext.
+
+        Raises:
+            EnvelopeError: says no more than that.
+        """
+        envelope = Envelope(reply.raw("header"), reply.raw("signature"), reply.chunks["update"])
+        expected = expected_upload(self.plan, site, entry, self.key_id)
+        header = open_upload(envelope, self.identities[site], expected)
+        self.adder.check(envelope.chunks)
+        self.applied[site] = max(self.applied[site], header.rounds_applied)
+        return header, envelope.chunks
+
+    def transcript(
+        self, entry: MaskEntry, aggregate: Sequence[bytes], commitments: Mapping[str, bytes]
+    ) -> bytes:
+        """Return the hash that survivors sign."""
+        return transcript_hash(entry, hash_chunks(aggregate), commitments)
+
+    def check_signature(self, site: str, signature: bytes, transcript: bytes) -> None:
+        """Check a survivor's signature.
+
+        Raises:
+            EnvelopeError: if it does not match.
+        """
+        verify_signature(self.identities[site], signature, transcript)
+
+    def close(
+        self,
+        entry: MaskEntry,
+        aggregate: list[bytes],
+        commitments: Mapping[str, bytes],
+        signatures: Mapping[str, bytes],
+        seeds: Mapping[str, bytes],
+    ) -> ClosedRound:
+        """Check the opened seeds and keep the round.
+
+        Raises:
+            EnvelopeError: if a seed is not the one that was committed to.
+        """
+        if self.plan.masked and not commitments_match(seeds, commitments, entry):
+            raise EnvelopeError("a seed is not the one that was committed to")
+        closed = ClosedRound(
+            entry.round_number, entry.attempt, entry.cohort, aggregate, commitments, signatures, seeds
+        )
+        self.store.close_round(closed)
+        self.store.forget(min(self.applied.values()))
+        return closed

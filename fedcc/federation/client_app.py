@@ -1,0 +1,47 @@
+"""The ClientApp: Flower messages in, one site's answers out.
+
+Whatever goes wrong at a site, the aggregator gets one code and no text; the reason stays in the
+site's own log.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import get_args
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from fedcc.errors import FedccError
+from fedcc.federation.messages import UNAVAILABLE, Exchange, Parcel
+from fedcc.federation.site_round import Site
+
+
+def build_client_app(sites: Mapping[int, Site]) -> ClientApp:
+    """Return the app that answers every exchange for the sites of this process.
+
+    Args:
+        sites: by Flower's `partition-id`; one in production, all of them in a simulation.
+    """
+    app = ClientApp()
+    for exchange in get_args(Exchange):
+        app.query(exchange)(_handler(exchange, sites))
+    return app
+
+
+def _handler(
+    exchange: Exchange, sites: Mapping[int, Site]
+) -> Callable[[Message, Context], Message]:
+    def handle(message: Message, context: Context) -> Message:
+        site = sites[int(context.node_config["partition-id"])]
+        try:
+            reply = site.answer(exchange, Parcel.from_record(message.content))
+        except FedccError as error:
+            site.refuse(exchange, error)
+            reply = Parcel({"refused": UNAVAILABLE})
+        except Exception as error:
+            bug = FedccError(f"{exchange} failed at {site.name}: {type(error).__name__}")
+            bug.__cause__ = error
+            site.refuse(exchange, bug)
+            reply = Parcel({"refused": UNAVAILABLE})
+        return Message(reply.to_record(), reply_to=message)
+
+    return handle

@@ -1,0 +1,78 @@
+"""The simulator's eyes: exactness of sums, snapshots of the model, the noise of a round.
+
+Nothing of this takes part in the protocol; a production site has no observer. It sees what no party
+of a real run sees together, which is why its numbers are marked `evaluation: simulator`.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcc.errors import EnvelopeError
+from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.settings import RunPlan
+from fedcc.federation.site_round import UploadNote
+from fedcc.models.update import ModelState
+
+Vector = NDArray[np.float64]
+
+
+@dataclass
+class _AttemptSums:
+    """Sums over the sites that uploaded in one attempt."""
+
+    update: NDArray[np.int64]
+    noised: Vector
+    share: Vector
+    sites: set[str] = field(default_factory=set)
+
+
+class Observer:
+    """Collects what a simulation reports about itself."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        """Start empty."""
+        self._plan = plan
+        self._sums: dict[tuple[int, int], _AttemptSums] = {}
+        self.max_abs_error = 0.0  # of a decoded sum against the noised float sums, gradient units
+        self.checked_sums = 0
+        self.states: dict[int, ModelState] = {}  # the newest copy, by rounds applied
+
+    def on_upload(self, note: UploadNote) -> None:
+        """Add up what a site uploads."""
+        place = (note.round_number, note.attempt)
+        zeros = np.zeros(self._plan.n_parameters)
+        sums = self._sums.setdefault(
+            place, _AttemptSums(zeros.astype(np.int64), zeros.copy(), zeros.copy())
+        )
+        sums.update += note.update
+        sums.noised += note.noised
+        sums.share += note.share
+        sums.sites.add(note.site)
+
+    def on_applied(
+        self, site: str, closed: ClosedRound, gradient_sum: Vector, state: ModelState
+    ) -> None:
+        """Check a decoded sum against the integers that went in.
+
+        Raises:
+            EnvelopeError: if they differ where the scheme is exact.
+        """
+        if state.rounds_applied in self.states:
+            return
+        self.states = {state.rounds_applied: state}
+        sums = self._sums.get((closed.round_number, closed.attempt))
+        if sums is not None and sums.sites == set(closed.cohort):
+            decoded = gradient_sum * self._plan.steps_per_unit
+            if self._plan.scheme != "ckks" and not np.array_equal(np.rint(decoded), sums.update):
+                raise EnvelopeError("a decoded sum differs from the integers that were summed")
+            error = float(np.abs(gradient_sum - sums.noised).max())
+            self.max_abs_error = max(self.max_abs_error, error)
+            self.checked_sums += 1
+        self._sums = {p: s for p, s in self._sums.items() if p[0] > closed.round_number}
+
+    def noise_of(self, round_number: int, attempt: int) -> Vector | None:
+        """Return the noise that the sum of an attempt carries, if all of it was seen."""
+        sums = self._sums.get((round_number, attempt))
+        return None if sums is None else sums.share

@@ -1,0 +1,135 @@
+"""From settings to the public plan: calibration, grid and step rule, before anything is spent."""
+
+import dataclasses
+import math
+
+from fedcc.errors import ConfigError
+from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
+from fedcc.privacy.accounting import composed_mu, epsilon_of_mu
+from fedcc.privacy.calibration import calibrate, check_delta, tolerated
+from fedcc.privacy.noise_shares import choose_grid
+from fedcc.tasks import churn
+from fedcc.training.dp_sgd import NORM_SLACK
+
+LEAST_EFFECTIVE_EPSILON = 0.1  # below this the step size shrinks no further
+
+
+def step_size(base: float, effective_epsilon: float) -> float:
+    """Return the public step size for the noise that a sum carries.
+
+    The rule (proportional to epsilon below 1) was chosen on the churn set `wa_churn`.
+    """
+    return base * min(1.0, max(effective_epsilon, LEAST_EFFECTIVE_EPSILON))
+
+
+def make_plan(
+    settings: SimulationSettings, *, run: str, n_parameters: int, public_seed: int
+) -> tuple[RunPlan, list[str]]:
+    """Return the plan of a run and warnings for the user.
+
+    Raises:
+        ConfigError: if the settings contradict each other or the lanes cannot hold the noise.
+    """
+    privacy, crypto = settings.privacy, settings.crypto
+    names = settings.site_names
+    organisations = settings.federation.organisations or {}
+    unknown = sorted(set(organisations) - set(names))
+    if unknown:
+        raise ConfigError(f"federation.organisations names {unknown[0]}; sites are {names[0]}, …")
+    collusion = tolerated(privacy, organisations, names)
+    min_sites = privacy.min_sites if privacy.min_sites is not None else len(names)
+    if crypto.scheme != "none" and min_sites < 3:
+        raise ConfigError("privacy.min_sites must be at least 3 with encryption.")
+    public_rows = settings.data.public_rows
+    warning = check_delta(privacy.delta, public_rows)
+    warnings = [warning] if warning else []
+    if len(names) > 1 and len({organisations.get(name, name) for name in names}) == 1:
+        warnings.append("all sites belong to one organisation: it is trusted with every sum")
+    attempts = settings.rounds + privacy.reserved_retries
+    sensitivity = settings.training.max_grad_norm * NORM_SLACK
+    noise = calibrate(
+        privacy,
+        steps=attempts,
+        sensitivity=sensitivity,
+        n_sites=len(names),
+        min_sites=min_sites,
+        collusion=collusion,
+        masked=crypto.masked,
+    )
+    grid = choose_grid(
+        capacity=crypto.capacity,
+        n_sites=len(names),
+        own_variance=noise.own_variance,
+        max_grad_norm=settings.training.max_grad_norm,
+        public_rows=public_rows,
+        coordinates=n_parameters * attempts,
+        grid_steps=crypto.grid_steps,
+    )
+    plan = RunPlan(
+        run=run,
+        task=settings.task.name,
+        purpose=churn.PURPOSE,
+        data_sha256=data_sha256(settings.data),
+        model=settings.model.name,
+        hinges=settings.model.hinges,
+        hidden=settings.model.hidden,
+        n_parameters=n_parameters,
+        public_seed=public_seed,
+        rounds=settings.rounds,
+        max_attempts=attempts,
+        sites=names,
+        min_sites=min_sites,
+        tolerated_collusion=collusion,
+        noise=privacy.noise,
+        mechanism=noise.mechanism,
+        noise_multiplier=noise.noise_multiplier,
+        own_variance=noise.own_variance,
+        sensitivity=sensitivity,
+        unit=privacy.unit,
+        delta=privacy.delta,
+        max_grad_norm=settings.training.max_grad_norm,
+        steps_per_unit=grid.steps_per_unit,
+        box=grid.box,
+        scheme=crypto.scheme,
+        lanes=crypto.lanes,
+        learning_rate=step_size(settings.model.learning_rate, noise.effective_epsilon),
+        momentum=settings.training.momentum,
+        normaliser=float(public_rows),
+        tail_fraction=settings.training.tail_fraction,
+    )
+    return plan, warnings
+
+
+def budget(plan: RunPlan, target: float | None) -> float | None:
+    """Return the epsilon that a simulated site's ledger admits; `None` without privacy.
+
+    It is the target, except where single updates are exposed (shared noise without masks): then
+    the true cost of the plan, which the summary reports and marks unsafe.
+    """
+    if target is None:
+        return None
+    if plan.noise == "shared" and not plan.masked:
+        return full_cost(plan) * (1 + 1e-9)
+    return target
+
+
+def full_cost(plan: RunPlan) -> float:
+    """Return the claimed epsilon if every reserved attempt is used."""
+    mu = composed_mu([plan.event], "claim") * math.sqrt(plan.max_attempts)
+    return epsilon_of_mu(mu, plan.delta)
+
+
+def unsafe(plan: RunPlan) -> list[str]:
+    """Return the protections that this plan switches off."""
+    findings = {
+        "privacy_none": plan.noise == "none",
+        "crypto_none": plan.scheme == "none",
+        "crypto_ckks_float": plan.scheme == "ckks",
+        "outsiders_only": plan.noise == "shared" and not plan.masked,
+    }
+    return [name for name, found in findings.items() if found]
+
+
+def shortened(plan: RunPlan, rounds: int) -> RunPlan:
+    """Return the plan as it was carried out when fewer rounds were left in the budget."""
+    return dataclasses.replace(plan, rounds=rounds)

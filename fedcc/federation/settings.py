@@ -1,0 +1,251 @@
+"""Settings of a federation, and the public plan that the aggregator sends to every site."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fedcc import config
+from fedcc.crypto.parameters import CryptoSettings, Scheme
+from fedcc.data.partition import PartitionSettings
+from fedcc.data.spec import DataSpec
+from fedcc.models.tabular import ModelSettings
+from fedcc.models.update import UpdateRule
+from fedcc.privacy.accounting import Mechanism, PrivacyEvent
+from fedcc.privacy.calibration import PrivacySettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropout:
+    """A dropout to play: `site` (from 1) does not answer in `round` (from 1)."""
+
+    site: int
+    round: int
+    attempts: int | None = None  # how many of the round's first attempts; None for all
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.site < 1 or self.round < 1 or (self.attempts is not None and self.attempts < 1):
+            raise ValueError("site, round and attempts count from 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederationSettings:
+    """Time-outs, organisations and dropouts; values come from `configs/federation/*.yaml`."""
+
+    timeout_seconds: float
+    join_timeout_seconds: float
+    organisations: dict[str, str] | None
+    drop: tuple[Dropout, ...]
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.timeout_seconds > 0 or not self.join_timeout_seconds > 0:
+            raise ValueError("time-outs must be > 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """The step rule; values come from `configs/training/*.yaml`."""
+
+    max_grad_norm: float
+    momentum: float
+    tail_fraction: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be > 0, got {self.max_grad_norm}")
+        if not 0 <= self.momentum < 1 or not 0 <= self.tail_fraction <= 1:
+            raise ValueError("momentum must be in [0, 1) and tail_fraction in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Which task; the value comes from `configs/task/*.yaml`."""
+
+    name: Literal["churn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """How sites are run; the value comes from `configs/engine/*.yaml`."""
+
+    name: Literal["inprocess"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder named by the user, or `None`."""
+
+    dir: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings:
+    """Everything that `fedcc simulate` is told."""
+
+    sites: int
+    rounds: int
+    seed: int | None
+    baselines: bool
+    run: Folder
+    ledger: Folder
+    task: TaskSettings
+    data: DataSpec
+    partition: PartitionSettings
+    model: ModelSettings
+    training: TrainingSettings
+    privacy: PrivacySettings
+    crypto: CryptoSettings
+    federation: FederationSettings
+    engine: EngineSettings
+
+    def __post_init__(self) -> None:
+        """Check what concerns several groups at once."""
+        if self.rounds < 1:
+            raise ValueError(f"rounds must be at least 1, got {self.rounds}")
+        if self.sites < 1:
+            raise ValueError(f"sites must be at least 1, got {self.sites}")
+        if self.crypto.scheme != "none" and self.sites < 3:
+            raise ValueError(
+                f"sites must be at least 3 with encryption, got {self.sites}: with two, each site "
+                "would read the other's update off the sum. Raise sites, or use crypto=none"
+            )
+        if self.privacy.min_sites is not None and self.privacy.min_sites > self.sites:
+            raise ValueError(
+                f"privacy.min_sites ({self.privacy.min_sites}) exceeds sites ({self.sites})"
+            )
+        for dropout in self.federation.drop:
+            if dropout.site > self.sites or dropout.round > self.rounds:
+                raise ValueError(
+                    f"federation.drop names site {dropout.site} in round {dropout.round}; there "
+                    f"are {self.sites} sites and {self.rounds} rounds, both counted from 1"
+                )
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """Names of the simulated sites."""
+        return tuple(f"site-{number}" for number in range(1, self.sites + 1))
+
+
+def simulation_settings(values: Mapping[str, Any]) -> SimulationSettings:
+    """Turn a composed `simulate.yaml` into settings.
+
+    Raises:
+        ConfigError: names the key and the remedy.
+    """
+    values = dict(values)
+    data = dict(values.get("data") or {})
+    usage = [field.name for field in dataclasses.fields(PartitionSettings)]
+    values["partition"] = config.build(
+        PartitionSettings, {key: data.pop(key) for key in usage if key in data}, "data"
+    )
+    values["data"] = config.build(DataSpec, data, "data")
+    settings = {
+        field.name: values.pop(field.name)
+        if field.name in ("partition", "data")
+        else config.convert(field.type, values.pop(field.name), field.name)
+        for field in dataclasses.fields(SimulationSettings)
+        if field.name in values
+    }
+    if values:
+        key = next(iter(values))
+        raise config.ConfigError(f"unknown key '{key}'.{config.nearest(key, list(settings))}")
+    try:
+        return SimulationSettings(**settings)
+    except ValueError as error:
+        raise config.ConfigError(f"config: {error}.") from error
+
+
+def data_sha256(spec: DataSpec) -> str:
+    """Return the hash of a data YAML's public schema; where the file lies does not enter."""
+    values = dataclasses.asdict(spec)
+    values["source"] = {**values["source"], "path": None}
+    text = json.dumps(values, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """The public plan of a run: every number that a site needs, and nothing learnt from data."""
+
+    run: str
+    task: str
+    purpose: str
+    data_sha256: str
+    model: str
+    hinges: int
+    hidden: int
+    n_parameters: int
+    public_seed: int
+    rounds: int
+    max_attempts: int
+    sites: tuple[str, ...]
+    min_sites: int
+    tolerated_collusion: int
+    noise: Literal["shared", "local", "none"]
+    mechanism: Mechanism
+    noise_multiplier: float
+    own_variance: float
+    sensitivity: float
+    unit: str
+    delta: float
+    max_grad_norm: float
+    steps_per_unit: float
+    box: float
+    scheme: Scheme
+    lanes: Literal[2, 3]
+    learning_rate: float
+    momentum: float
+    normaliser: float
+    tail_fraction: float
+
+    def to_json(self) -> str:
+        """Return canonical JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunPlan":
+        """Read a plan from the wire or from disk.
+
+        Raises:
+            ConfigError: if a field is missing, unknown or of the wrong type.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError:
+            raise config.ConfigError("the plan is not valid JSON") from None
+        return config.build(cls, values, "plan")
+
+    @property
+    def masked(self) -> bool:
+        """Whether uploads carry masks."""
+        return self.scheme == "bfv"
+
+    @property
+    def event(self) -> PrivacyEvent:
+        """What one attempt costs a site."""
+        return PrivacyEvent(
+            mechanism=self.mechanism,
+            sensitivity=self.sensitivity,
+            grid=self.steps_per_unit,
+            own_variance=self.own_variance,
+            min_sites=self.min_sites,
+            tolerated_collusion=self.tolerated_collusion,
+            sample_rate=1.0,
+            unit=self.unit,
+        )
+
+    @property
+    def rule(self) -> UpdateRule:
+        """The step rule."""
+        return UpdateRule(
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            normaliser=self.normaliser,
+            rounds=self.rounds,
+            tail_fraction=self.tail_fraction,
+        )

@@ -1,0 +1,343 @@
+"""The aggregator's round loop: three exchanges a round, time-outs, void attempts and retries.
+
+An attempt whose cohort does not answer to the end is void: nothing of it can be opened, every site
+that computed has charged it, and the next attempt has fresh noise and masks. When at least n_min
+sites answered, the next attempt goes on with them; otherwise with all sites. After the reserved
+retries the run ends and can be resumed.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedcc.crypto.masks import MaskEntry, hash_chunks
+from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, ProtocolError, TooFewSites
+from fedcc.federation.aggregation import Aggregator, RoundStore
+from fedcc.federation.closed_round import closed_parcel
+from fedcc.federation.messages import (
+    Exchange,
+    Parcel,
+    WireLog,
+    advert_from_json,
+    bytes_map,
+    check_reply,
+    hex_map,
+    roster_to_json,
+)
+from fedcc.federation.settings import FederationSettings, RunPlan
+from fedcc.federation.update_cipher import AggregateSum
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One attempt as the aggregator saw it; all of it is public."""
+
+    round_number: int
+    attempt: int
+    closed: bool
+    cohort: tuple[str, ...]
+    seconds: float
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass
+class Traffic:
+    """Bytes of an attempt."""
+
+    up: int = 0
+    down: int = 0
+
+
+class Link:
+    """Sends parcels over a Flower grid and logs every value that comes back."""
+
+    def __init__(self, grid: Grid, wire: WireLog, timeout: float) -> None:
+        """Use a grid with one time-out for every exchange."""
+        self._grid, self._wire, self._timeout = grid, wire, timeout
+        self.traffic = Traffic()
+
+    def exchange(
+        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+    ) -> dict[str, Parcel]:
+        """Send one request to each node and return the sound replies by site.
+
+        Args:
+            kind: which exchange.
+            round_number: for the wire log; 0 before the first round.
+            requests: node id to site name and request.
+        """
+        messages, sites = [], {}
+        for node, (site, parcel) in requests.items():
+            message = Message(
+                parcel.to_record(), node, f"query.{kind}", ttl=self._timeout, group_id=str(round_number)
+            )
+            messages.append(message)
+            self.traffic.down += parcel.n_bytes
+        replies = self._grid.send_and_receive(messages, timeout=self._timeout)
+        for message in messages:
+            sites[message.metadata.message_id] = requests[message.metadata.dst_node_id][0]
+        sound = {}
+        for reply in replies:
+            site = sites.get(reply.metadata.reply_to_message_id)
+            if site is None or not reply.has_content():
+                continue
+            try:
+                parcel = Parcel.from_record(reply.content)
+                self._wire.note(_label(site, parcel), round_number, kind, parcel)
+                self.traffic.up += parcel.n_bytes
+                check_reply(kind, parcel)
+            except ProtocolError:
+                continue  # counts as a dropout
+            sound[site] = parcel
+        return sound
+
+    def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
+        """Return all nodes once enough are there, or when the time is up."""
+        deadline = time.monotonic() + deadline_seconds
+        while True:
+            nodes = list(self._grid.get_node_ids())
+            if len(nodes) >= wanted or time.monotonic() >= deadline:
+                return nodes
+            time.sleep(0.1)
+
+
+def _label(site: str, parcel: Parcel) -> str:
+    """Return the site's name for the wire log; before it joined, only its advert tells it."""
+    try:
+        return advert_from_json(parcel.text("advert")).site
+    except ProtocolError:
+        return site
+
+
+def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) -> Aggregator:
+    """Collect public keys, have a site deal the HE key, and begin the run at every site.
+
+    Raises:
+        TooFewSites: if fewer than n_min sites join or begin.
+    """
+    nodes = link.wait_for_nodes(len(plan.sites), join_timeout)
+    requests = {node: (str(node), Parcel({"run": plan.run})) for node in nodes}
+    adverts, applied, node_of = {}, {}, {}
+    for name, reply in link.exchange("join", 0, requests).items():
+        try:
+            advert = advert_from_json(reply.text("advert"))
+            rounds_applied = reply.number("rounds_applied")
+        except ProtocolError:
+            continue
+        if advert.site in plan.sites and advert.site not in adverts:
+            adverts[advert.site] = advert
+            applied[advert.site] = rounds_applied
+            node_of[advert.site] = int(name)
+    roster = tuple(adverts[site] for site in plan.sites if site in adverts)
+    _enough(len(roster), plan, "joined")
+    common = {"plan": plan.to_json(), "roster": roster_to_json(roster)}
+    key_name, sealed, parameters = "none", dict[str, bytes](), None
+    if plan.scheme != "none":
+        dealer = roster[0].site
+        dealt = link.exchange("deal", 0, {node_of[dealer]: (dealer, Parcel(common))})
+        if dealer not in dealt:
+            raise TooFewSites(f"{dealer} did not deal the key. Look into its audit log.")
+        key_name = dealt[dealer].text("key_id")
+        sealed = bytes_map(dealt[dealer].text("sealed_keys"))
+        parameters = dealt[dealer].raw("parameters")
+    begun = link.exchange(
+        "begin",
+        0,
+        {
+            node_of[advert.site]: (
+                advert.site,
+                Parcel({**common, "key_id": key_name, "sealed_key": sealed.get(advert.site, b"")}),
+            )
+            for advert in roster
+        },
+    )
+    ready = [site for site, reply in begun.items() if reply.text("key_id") == key_name]
+    _enough(len(ready), plan, "began")
+    return Aggregator(
+        plan=plan,
+        store=store,
+        roster=roster,
+        nodes={site: node_of[site] for site in ready},
+        key_id=key_name,
+        adder=AggregateSum(plan, parameters),
+        applied={site: applied[site] for site in ready},
+    )
+
+
+def _enough(count: int, plan: RunPlan, what: str) -> None:
+    if count < plan.min_sites:
+        raise TooFewSites(
+            f"{count} of {len(plan.sites)} sites {what}; the plan needs {plan.min_sites}. Look into "
+            "the sites' audit logs, then resume the run."
+        )
+
+
+def run_rounds(
+    link: Link, aggregator: Aggregator, on_record: Callable[[RoundRecord], None]
+) -> None:
+    """Run every round that is left and hand the last aggregate to the sites.
+
+    Raises:
+        TooFewSites: when the reserved retries are used up.
+        BudgetExceeded: when no attempt is left that the noise was calibrated for.
+    """
+    plan, store = aggregator.plan, aggregator.store
+    left = plan.max_attempts - store.attempts_used
+    last_round = min(plan.rounds, store.last_closed + left)
+    if last_round <= store.last_closed < plan.rounds:
+        raise BudgetExceeded(
+            f"all {plan.max_attempts} attempts that the noise was calibrated for are used up after "
+            f"round {store.last_closed}. Start a new run with more privacy.reserved_retries."
+        )
+    while store.last_closed < last_round:
+        _run_round(link, aggregator, store.last_closed + 1, on_record)
+        last_round = min(last_round, store.last_closed + plan.max_attempts - store.attempts_used)
+    _finish(link, aggregator)
+
+
+def _run_round(
+    link: Link,
+    aggregator: Aggregator,
+    round_number: int,
+    on_record: Callable[[RoundRecord], None],
+) -> None:
+    """Try one round until it closes or the retries are used up."""
+    plan, store = aggregator.plan, aggregator.store
+    everyone = tuple(site for site in plan.sites if site in aggregator.nodes)
+    cohort = everyone
+    while True:
+        attempt = store.start_attempt(round_number)
+        started = time.monotonic()
+        link.traffic = Traffic()
+        answered, closed = _attempt(link, aggregator, aggregator.entry(round_number, attempt, cohort))
+        on_record(
+            RoundRecord(
+                round_number,
+                attempt,
+                closed,
+                cohort if closed else tuple(answered),
+                time.monotonic() - started,
+                link.traffic.up,
+                link.traffic.down,
+            )
+        )
+        if closed:
+            return
+        void = store.attempts_used - store.last_closed
+        if void > plan.max_attempts - plan.rounds:
+            raise TooFewSites(
+                f"round {round_number}: {len(answered)} of {len(cohort)} sites answered, the plan "
+                f"needs {plan.min_sites}, and the {plan.max_attempts - plan.rounds} reserved retries "
+                "are used up. The run can be resumed with --resume."
+            )
+        cohort = tuple(answered) if len(answered) >= plan.min_sites else everyone
+
+
+def _attempt(link: Link, aggregator: Aggregator, entry: MaskEntry) -> tuple[list[str], bool]:
+    """Run the three exchanges; return who answered last, and whether the round is closed."""
+    place: dict[str, str | int | bytes] = {
+        "round": entry.round_number,
+        "attempt": entry.attempt,
+    }
+    cohort = {"cohort": json.dumps(entry.cohort)}
+    uploads = link.exchange(
+        "upload",
+        entry.round_number,
+        {
+            aggregator.nodes[site]: (
+                site,
+                closed_parcel(aggregator.missing_rounds(site), {**place, **cohort}),
+            )
+            for site in entry.cohort
+        },
+    )
+    chunks, commitments = {}, {}
+    for site, reply in uploads.items():
+        try:
+            header, chunks[site] = aggregator.take_upload(site, entry, reply)
+            commitments[site] = bytes.fromhex(header.seed_commitment)
+        except (EnvelopeError, ProtocolError):
+            chunks.pop(site, None)  # a refused upload counts as a dropout
+    if set(chunks) != set(entry.cohort):
+        return _in_order(entry, chunks), False
+    adding = time.perf_counter()
+    aggregate = aggregator.adder.add([chunks[site] for site in entry.cohort])
+    aggregator.seconds_adding += time.perf_counter() - adding
+    hashes = json.dumps([chunk.hex() for chunk in hash_chunks(aggregate)])
+    to_sign = {"survivors": json.dumps(entry.cohort), "commitments": hex_map(commitments)}
+    signed = _ask(link, aggregator, entry, "sign", {**place, **to_sign, "aggregate_sha256": hashes})
+    transcript = aggregator.transcript(entry, aggregate, commitments)
+    signatures = {}
+    for site, reply in signed.items():
+        try:
+            aggregator.check_signature(site, reply.raw("signature"), transcript)
+            signatures[site] = reply.raw("signature")
+        except FedccError:
+            continue
+    if set(signatures) != set(entry.cohort):
+        return _in_order(entry, signatures), False
+    opened = _ask(
+        link, aggregator, entry, "unmask", {**place, "signatures": hex_map(signatures)}
+    )
+    seeds = {site: reply.raw("seed") for site, reply in opened.items()}
+    if set(seeds) != set(entry.cohort):
+        return _in_order(entry, seeds), False
+    try:
+        aggregator.close(entry, aggregate, commitments, signatures, seeds)
+    except EnvelopeError:
+        return [], False
+    return list(entry.cohort), True
+
+
+def _ask(
+    link: Link,
+    aggregator: Aggregator,
+    entry: MaskEntry,
+    kind: Exchange,
+    fields: Mapping[str, str | int | bytes],
+) -> dict[str, Parcel]:
+    """Send the same small request to the whole cohort."""
+    requests = {aggregator.nodes[site]: (site, Parcel(fields)) for site in entry.cohort}
+    return link.exchange(kind, entry.round_number, requests)
+
+
+def _in_order(entry: MaskEntry, answered: Iterable[str]) -> list[str]:
+    present = set(answered)
+    return [site for site in entry.cohort if site in present]
+
+
+def _finish(link: Link, aggregator: Aggregator) -> None:
+    """Hand the last closed rounds to every site.
+
+    Raises:
+        TooFewSites: if fewer than n_min sites hold the complete model afterwards.
+    """
+    requests = {
+        node: (site, closed_parcel(aggregator.missing_rounds(site), {}))
+        for site, node in aggregator.nodes.items()
+    }
+    last = aggregator.store.last_closed
+    for site, reply in link.exchange("finish", last, requests).items():
+        aggregator.applied[site] = reply.number("rounds_applied")
+    complete = sum(applied >= last for applied in aggregator.applied.values())
+    _enough(complete, aggregator.plan, "hold the complete model")
+
+
+def run_federation(
+    grid: Grid,
+    plan: RunPlan,
+    store: RoundStore,
+    wire: WireLog,
+    settings: FederationSettings,
+    on_record: Callable[[RoundRecord], None],
+) -> Aggregator:
+    """Run a whole federation over a grid; see `set_up` and `run_rounds` for errors."""
+    link = Link(grid, wire, settings.timeout_seconds)
+    aggregator = set_up(link, plan, store, settings.join_timeout_seconds)
+    run_rounds(link, aggregator, on_record)
+    return aggregator

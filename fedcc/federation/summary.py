@@ -1,0 +1,153 @@
+"""`summary.json` and `model.json`: the machine contract of a run."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import fedcc.federation.planning as planning
+from fedcc.crypto.parameters import PROFILE
+from fedcc.data.gates import GateCounts
+from fedcc.federation.comparison import NAMES as BASELINES
+from fedcc.federation.settings import RunPlan, SimulationSettings
+from fedcc.privacy.accounting import cross_check_epsilon, three_epsilons
+from fedcc.tasks import churn
+from fedcc.version import __version__
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a run knows about itself at its end; `None` where it did not get that far."""
+
+    outcome: str
+    rounds: int
+    attempts: int
+    rows_per_site: list[int]
+    gates: GateCounts
+    upload_bytes: int
+    upload_bytes_per_round: float | None
+    download_bytes_per_round: float | None
+    seconds_encrypt: float
+    seconds_aggregate: float
+    seconds_decrypt: float
+    max_abs_error: float | None
+    utility: float | None
+    baselines: dict[str, float | None] | None
+    total_seconds: float
+    startup_seconds: float
+    seconds_per_round: float | None
+
+
+def finite(value: float | None) -> float | None:
+    """Return `None` for what JSON cannot hold."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def epsilons(plan: RunPlan, attempts: int) -> dict[str, float | None]:
+    """Return the three epsilons after so many charged attempts; `None` means no guarantee."""
+    three = three_epsilons([plan.event] * attempts, delta=plan.delta)
+    return {
+        "epsilon": finite(three.claim),
+        "epsilon_outsider": finite(three.outsider),
+        "epsilon_if_all_others_collude": finite(three.everyone_else),
+    }
+
+
+def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> dict[str, Any]:
+    """Return the whole contract; every key is always there."""
+    consent = settings.data.consent
+    parameters = plan.n_parameters
+    per_parameter = None
+    if facts.upload_bytes_per_round is not None:
+        per_parameter = facts.upload_bytes_per_round / parameters
+    download = facts.download_bytes_per_round
+    error = facts.max_abs_error
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fedcc_version": __version__,
+        "simulation": True,
+        "evaluation": "simulator",
+        "seeded": settings.seed is not None,
+        "outcome": facts.outcome,
+        "task": settings.task.name,
+        "data": {
+            "name": settings.data.name,
+            "sites": settings.sites,
+            "rows": int(np.sum(facts.rows_per_site)),
+            "rows_per_site": facts.rows_per_site,
+            "gates": facts.gates.as_dict(),
+            "consent_basis": consent.basis if consent is not None else None,
+        },
+        "seed": settings.seed,
+        "rounds": facts.rounds,
+        "engine": settings.engine.name,
+        "privacy": {
+            "noise": plan.noise,
+            "unit": plan.unit,
+            **epsilons(plan, facts.attempts),
+            "delta": plan.delta,
+            "tolerated_collusion": plan.tolerated_collusion,
+            "min_sites": plan.min_sites,
+            "noise_multiplier": plan.noise_multiplier if plan.noise != "none" else None,
+            "max_grad_norm": plan.max_grad_norm,
+            "sample_rate": 1.0,
+            "steps": facts.attempts,
+            "accountant": "gaussian_exact" if plan.noise != "none" else None,
+            "cross_check_epsilon": cross_check_epsilon(
+                [plan.event] * facts.attempts, delta=plan.delta
+            ),
+        },
+        "crypto": {
+            "scheme": plan.scheme,
+            "profile": PROFILE if plan.masked else None,
+            "lanes": plan.lanes if plan.masked else None,
+            "model_parameters": parameters,
+            "upload_bytes_total": facts.upload_bytes,
+            "upload_bytes_per_parameter": per_parameter,
+            "download_bytes_per_parameter": None if download is None else download / parameters,
+            "seconds": {
+                "encrypt": facts.seconds_encrypt,
+                "aggregate": facts.seconds_aggregate,
+                "decrypt": facts.seconds_decrypt,
+            },
+            "max_abs_error_over_clip": None if error is None else error / plan.max_grad_norm,
+        },
+        "utility": {
+            "metric": churn.METRIC,
+            "federated": facts.utility,
+            **(facts.baselines or dict.fromkeys(BASELINES)),
+        },
+        "timing": {
+            "total_seconds": facts.total_seconds,
+            "startup_seconds": facts.startup_seconds,
+            "seconds_per_round": facts.seconds_per_round,
+        },
+        "unsafe": planning.unsafe(plan),
+    }
+
+
+def build_model_card(
+    settings: SimulationSettings,
+    plan: RunPlan,
+    facts: Facts,
+    *,
+    features: tuple[str, ...],
+    encoding_sha256: str,
+) -> dict[str, Any]:
+    """Return `model.json`: what is needed to use the model, and on what terms."""
+    return {
+        "labels": list(churn.class_names(settings.data)),
+        "features": list(features),
+        "encoding_sha256": encoding_sha256,
+        "model": {"name": plan.model, "hinges": plan.hinges, "hidden": plan.hidden},
+        "purpose": plan.purpose,
+        "privacy": {**epsilons(plan, facts.attempts), "delta": plan.delta, "unit": plan.unit},
+        "seeded": settings.seed is not None,
+        "not_for_release": settings.seed is not None or bool(planning.unsafe(plan)),
+        "unsafe": planning.unsafe(plan),
+        "data_sha256": plan.data_sha256,
+        "fedcc_version": __version__,
+    }

@@ -1,0 +1,156 @@
+"""How an update is protected on its way and read back from the sum, for each scheme of the plan."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcc.crypto.contexts import AggregatorCipher, SiteCipher
+from fedcc.crypto.envelopes import Expected
+from fedcc.crypto.masks import (
+    MaskEntry,
+    add_mod,
+    pairwise_mask,
+    remove_self_masks,
+    self_mask,
+)
+from fedcc.crypto.packing import pack, slot_count, unpack
+from fedcc.crypto.parameters import ciphertext_bytes, slots_per_chunk
+from fedcc.errors import EnvelopeError
+from fedcc.federation.settings import RunPlan
+
+
+def chunk_count(plan: RunPlan) -> int:
+    """Return how many byte chunks one upload has."""
+    if plan.scheme == "none":
+        return 1
+    values = slot_count(plan.n_parameters, plan.lanes) if plan.masked else plan.n_parameters
+    return -(-values // slots_per_chunk(plan.scheme))
+
+
+def chunk_bytes(plan: RunPlan, *, aggregate: bool) -> tuple[int, int]:
+    """Return the least and largest length of a chunk."""
+    if plan.scheme == "none":
+        return 8 * plan.n_parameters, 8 * plan.n_parameters
+    return ciphertext_bytes(plan.scheme, aggregate=aggregate)
+
+
+def expected_upload(plan: RunPlan, site: str, entry: MaskEntry, key_name: str) -> Expected:
+    """Return what the header of an upload must say; both sides derive it from the plan."""
+    return Expected(
+        run=plan.run,
+        round_number=entry.round_number,
+        attempt=entry.attempt,
+        site=site,
+        cohort_hash=hashlib.sha256("|".join(entry.cohort).encode()).hexdigest(),
+        roster_hash=entry.roster_hash.hex(),
+        key_id=key_name,
+        n_parameters=plan.n_parameters,
+        n_chunks=chunk_count(plan),
+        chunk_bytes=chunk_bytes(plan, aggregate=False),
+    )
+
+
+class UpdateCipher:
+    """A site's side: integers to chunks, and the aggregate back to a gradient sum."""
+
+    def __init__(self, plan: RunPlan, epoch_key: bytes | None) -> None:
+        """Load the epoch key where the plan's scheme has one.
+
+        Raises:
+            EnvelopeError: if the key is missing or cannot be used.
+        """
+        self._plan = plan
+        self._cipher: SiteCipher | None = None
+        if plan.scheme != "none":
+            if epoch_key is None:
+                raise EnvelopeError("the epoch key cannot be used")
+            self._cipher = SiteCipher(plan.scheme, epoch_key)
+
+    def protect(
+        self,
+        update: NDArray[np.int64],
+        site: str,
+        entry: MaskEntry,
+        secrets: Mapping[str, bytes],
+        seed: bytes,
+    ) -> list[bytes]:
+        """Return the chunks that leave the site.
+
+        Args:
+            update: noised and rounded sum, shape `(n_parameters,)`.
+            site: the sender.
+            entry: the one-time place of the masks.
+            secrets: X25519 secrets with the other sites of the cohort.
+            seed: of the self mask.
+        """
+        plan = self._plan
+        if self._cipher is None:
+            return [update.astype("<i8").tobytes()]
+        if not plan.masked:
+            return self._cipher.encrypt(update / plan.steps_per_unit)
+        slots = pack(update, plan.lanes)
+        masks = add_mod(
+            pairwise_mask(site, secrets, entry, slots.size), self_mask(seed, site, entry, slots.size)
+        )
+        return self._cipher.encrypt(add_mod(slots, masks))
+
+    def reveal(
+        self, aggregate: Sequence[bytes], seeds: Mapping[str, bytes], entry: MaskEntry
+    ) -> NDArray[np.float64]:
+        """Return the sum over the cohort in gradient units, shape `(n_parameters,)`.
+
+        Raises:
+            EnvelopeError: whatever is wrong, the message is the same.
+        """
+        plan = self._plan
+        low, high = chunk_bytes(plan, aggregate=True)
+        sizes_fit = all(low <= len(chunk) <= high for chunk in aggregate)
+        if len(aggregate) != chunk_count(plan) or not sizes_fit:
+            raise EnvelopeError("an aggregate was refused")
+        if self._cipher is None:
+            total = np.frombuffer(aggregate[0], dtype="<i8").astype(np.int64)
+        elif not plan.masked:
+            return self._cipher.decrypt(aggregate, plan.n_parameters).astype(np.float64)
+        else:
+            size = slot_count(plan.n_parameters, plan.lanes)
+            slots = self._cipher.decrypt(aggregate, size).astype(np.uint64)
+            total = unpack(remove_self_masks(slots, seeds, entry), plan.n_parameters, plan.lanes)
+        return total / plan.steps_per_unit
+
+
+class AggregateSum:
+    """The aggregator's side: checks and adds what it cannot read."""
+
+    def __init__(self, plan: RunPlan, parameters: bytes | None) -> None:
+        """Load HE parameters, which must hold no key.
+
+        Raises:
+            EnvelopeError: if they are missing, hold a key or cannot be used.
+        """
+        self._cipher: AggregatorCipher | None = None
+        if plan.scheme != "none":
+            if parameters is None or len(parameters) > 4096:
+                raise EnvelopeError("the HE parameters cannot be used")
+            self._cipher = AggregatorCipher(parameters)
+
+    def check(self, chunks: Sequence[bytes]) -> None:
+        """Refuse an upload that cannot be added.
+
+        Raises:
+            EnvelopeError: says no more than that.
+        """
+        if self._cipher is not None:
+            self._cipher.check(chunks)
+
+    def add(self, uploads: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """Return the sum of checked uploads.
+
+        Raises:
+            EnvelopeError: if one is unsound after all.
+        """
+        if self._cipher is not None:
+            return self._cipher.add(uploads)
+        total = np.sum([np.frombuffer(chunks[0], dtype="<i8") for chunks in uploads], axis=0)
+        return [total.astype("<i8").tobytes()]

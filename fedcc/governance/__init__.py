@@ -1,0 +1,1 @@
+"""Audit log, figures and the report."""

@@ -1,0 +1,132 @@
+"""The figures of a run as SVG: convergence, epsilon, bytes, and what the aggregator saw.
+
+They are drawn from the run's own files. A run that switched a protection off carries that word on
+every figure.
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+INK, MUTED, ACCENT, WARN, SECOND = "#1f2933", "#7b8794", "#0b6e99", "#b42318", "#8a5a00"
+SIZE = (6.4, 3.6)
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def _canvas(title: str, unsafe: Sequence[str]) -> tuple[Figure, Any]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", fontsize=10.5, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8.5, colors=INK)
+    axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    if unsafe:
+        text = "UNSAFE: " + ", ".join(unsafe)
+        figure.text(
+            0.5, 0.5, text, color=WARN, alpha=0.35, fontsize=15, rotation=20, ha="center", va="center"
+        )
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "fedcc"})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def convergence(summary: Mapping[str, Any], metrics: Rows) -> str:
+    """Draw the simulator's metric by round, with baselines as lines where they were computed."""
+    utility = summary["utility"]
+    name = utility["metric"]
+    figure, axes = _canvas(f"Test {name.upper()} by round (simulator)", summary["unsafe"])
+    closed = [row for row in metrics if row["closed"] and row[name] is not None]
+    rounds = [row["round"] for row in closed]
+    axes.plot(rounds, [row[name] for row in closed], color=ACCENT, linewidth=2, label="federation")
+    styles = {
+        "central_no_privacy": (MUTED, "-", "central, no privacy"),
+        "central_dp": (INK, "--", "central DP"),
+        "local_noise": (SECOND, "-.", "local noise"),
+        "site_alone_mean": (WARN, ":", "site alone, mean"),
+    }
+    for key, (colour, line, label) in styles.items():
+        if utility[key] is not None:
+            axes.axhline(utility[key], color=colour, linestyle=line, linewidth=1.2, label=label)
+    axes.set_xlabel("round", fontsize=9)
+    axes.set_ylabel(name.upper(), fontsize=9)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    return _svg(figure)
+
+
+def epsilon_burn_down(summary: Mapping[str, Any], metrics: Rows) -> str:
+    """Draw epsilon spent after each attempt for the three observers."""
+    privacy = summary["privacy"]
+    figure, axes = _canvas(
+        f"Epsilon spent per record at a site (delta {privacy['delta']:g})", summary["unsafe"]
+    )
+    if privacy["epsilon"] is None:
+        axes.text(0.5, 0.5, "no noise: no guarantee", transform=axes.transAxes, ha="center")
+        return _svg(figure)
+    attempts = list(range(1, len(metrics) + 1))
+    curves = (
+        ("epsilon_if_all_others_collude", WARN, "-.", "everyone else colludes"),
+        ("epsilon", ACCENT, "-", "the claim"),
+        ("epsilon_outsider", MUTED, "--", "outsider with the model"),
+    )
+    for key, colour, line, label in curves:
+        values = [row[key] for row in metrics]
+        text = f"{label}: {privacy[key]:.3g}"
+        axes.plot(attempts, values, color=colour, linewidth=2, linestyle=line, label=text)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("attempt", fontsize=9)
+    axes.set_ylabel("epsilon", fontsize=9)
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    return _svg(figure)
+
+
+def bytes_per_round(summary: Mapping[str, Any], metrics: Rows) -> str:
+    """Draw the bytes of all sites together, up and down, by attempt."""
+    figure, axes = _canvas("Bytes of all sites, by attempt", summary["unsafe"])
+    attempts = list(range(1, len(metrics) + 1))
+    axes.plot(
+        attempts, [row["bytes_up"] / 1e3 for row in metrics], color=ACCENT, linewidth=2, label="up"
+    )
+    axes.plot(
+        attempts,
+        [row["bytes_down"] / 1e3 for row in metrics],
+        color=SECOND,
+        linewidth=2,
+        linestyle="--",
+        label="down",
+    )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("attempt", fontsize=9)
+    axes.set_ylabel("kB", fontsize=9)
+    axes.legend(fontsize=8, frameon=False)
+    return _svg(figure)
+
+
+def aggregator_view(summary: Mapping[str, Any], wire: Sequence[tuple[str, str, int, int]]) -> str:
+    """Draw the bytes that reached the aggregator, by field; `wire` holds (field, kind, n, bytes)."""
+    figure, axes = _canvas("What reached the aggregator", summary["unsafe"])
+    colours = {"ciphertext": ACCENT, "public": MUTED, "plaintext": WARN, "metric": SECOND}
+    rows = list(reversed(wire))
+    axes.barh(
+        [field for field, *_ in rows],
+        [size for *_, size in rows],
+        color=[colours[kind] for _, kind, *_ in rows],
+    )
+    axes.set_xscale("log")
+    axes.set_xlabel("bytes over the whole run (logarithmic)", fontsize=9)
+    axes.grid(axis="y", visible=False)
+    for position, (_, kind, count, size) in enumerate(rows):
+        axes.annotate(
+            f" {count} x {kind}", (size, position), fontsize=7.5, va="center", color=INK
+        )
+    axes.set_xlim(right=10 ** (math.ceil(math.log10(max(size for *_, size in rows))) + 1.2))
+    return _svg(figure)

@@ -1,0 +1,68 @@
+"""`report.html`: one self-contained page made from the run's own files, readable offline."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fedcc.governance import figures
+
+TEMPLATE = "report.html.j2"
+NOT_COVERED = (
+    "purpose and retention per row, opt-out during a run, rights of access and erasure",
+    "names, street addresses and spoken numbers in free text are not redacted",
+    "fairness and explanations of single decisions",
+    "recovering a round from the same uploads when a site drops out: the attempt is void and charged",
+    "poisoned updates and denial of service by a site; sites that add no noise beyond the tolerated "
+    "collusion",
+    "a customer with rows at several sites, or several rows of one customer: the unit is one record "
+    "at one site",
+)
+
+
+def wire_table(path: Path) -> list[tuple[str, str, int, int]]:
+    """Return (field, kind, count, bytes) of everything that reached the aggregator."""
+    totals: dict[tuple[str, str], list[int]] = {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            entry = json.loads(line)
+            name = ".".join(part for part in entry["field"].split(".") if not part.isdigit())
+            total = totals.setdefault((name, entry["kind"]), [0, 0])
+            total[0] += 1
+            total[1] += entry["bytes"]
+    return [(name, kind, count, size) for (name, kind), (count, size) in totals.items()]
+
+
+def write_report(
+    folder: Path, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write `figures/*.svg` and `report.html` from summary, metrics and wire log.
+
+    Raises:
+        OSError: if they cannot be written.
+    """
+    wire = wire_table(folder / "wire.jsonl")
+    pictures = {
+        "convergence": figures.convergence(summary, metrics),
+        "epsilon": figures.epsilon_burn_down(summary, metrics),
+        "bytes": figures.bytes_per_round(summary, metrics),
+        "aggregator_view": figures.aggregator_view(summary, wire),
+    }
+    (folder / "figures").mkdir(exist_ok=True)
+    for name, svg in pictures.items():
+        (folder / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(TEMPLATE).render(
+        s=summary, wire=wire, pictures=pictures, not_covered=NOT_COVERED, metrics=metrics
+    )
+    partial = folder / ".report.html.partial"
+    partial.write_text(page, encoding="utf-8")
+    partial.replace(folder / "report.html")

@@ -1,0 +1,1 @@
+"""Model shapes and the update rule on flat parameter vectors."""

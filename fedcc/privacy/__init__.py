@@ -1,0 +1,1 @@
+"""Accounting, calibration, noise shares and the ledger."""

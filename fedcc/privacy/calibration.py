@@ -1,0 +1,137 @@
+"""From a target (epsilon, delta) to the noise that every site adds.
+
+The share variance is v = sigma^2 D^2 / (n_min - f): n_min survivors less f colluding sites still
+carry the noise of central DP with multiplier sigma. sigma covers all planned rounds and the
+reserved retries, since every attempt is charged.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fedcc.errors import ConfigError
+from fedcc.privacy.accounting import Mechanism, epsilon_of_mu, mu_of_epsilon
+
+ROUNDING_SLACK = 1 + 1e-9  # keeps the composed epsilon below the target in float64
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacySettings:
+    """The wish of the plan; values come from `configs/privacy/*.yaml`."""
+
+    epsilon: float | None
+    delta: float
+    noise: Literal["shared", "local", "none"]
+    unit: Literal["record"]
+    tolerated_collusion: int
+    min_sites: int | None
+    reserved_retries: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.epsilon is not None and not (self.epsilon > 0 and math.isfinite(self.epsilon)):
+            raise ValueError(
+                f"epsilon must be a number > 0, got {self.epsilon}; for a run without privacy "
+                "choose privacy=none"
+            )
+        if (self.epsilon is None) != (self.noise == "none"):
+            raise ValueError("noise=none and epsilon=null go together: choose privacy=none")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta must be inside (0, 1), got {self.delta}")
+        if self.tolerated_collusion < 1:
+            raise ValueError("tolerated_collusion must be at least 1: a site knows its own share")
+        if self.reserved_retries < 0:
+            raise ValueError("reserved_retries must not be negative")
+        if self.min_sites is not None and self.min_sites < 1:
+            raise ValueError("min_sites must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisePlan:
+    """The noise of one site and one attempt, in gradient units."""
+
+    mechanism: Mechanism
+    noise_multiplier: float  # sigma: noise of the claim's coalition / sensitivity
+    own_variance: float
+    effective_epsilon: float  # of the noise that the sum over all planned sites carries
+
+
+def tolerated(settings: PrivacySettings, organisations: Mapping[str, str], sites: Sequence[str]) -> int:
+    """Return f: the tolerated collusion, and no less than the largest organisation's sites.
+
+    When all sites belong to one organisation, organisations are not counted: that operator is
+    trusted with every sum.
+    """
+    counts: dict[str, int] = {}
+    for site in sites:
+        organisation = organisations.get(site, site)
+        counts[organisation] = counts.get(organisation, 0) + 1
+    largest = 1 if len(counts) == 1 else max(counts.values())
+    return max(1, settings.tolerated_collusion, largest)
+
+
+def check_delta(delta: float, public_rows: int) -> str | None:
+    """Refuse a delta that admits publishing somebody outright; return a warning if it is high.
+
+    Raises:
+        ConfigError: if delta is not below 1 / public_rows.
+    """
+    if delta >= 1 / public_rows:
+        raise ConfigError(
+            f"privacy.delta must be below 1 / public_rows = {1 / public_rows:.2g}; got {delta:g}."
+        )
+    if delta > 1 / (10 * public_rows):
+        return f"delta {delta:g} is above 1 / (10 public_rows) = {1 / (10 * public_rows):.2g}"
+    return None
+
+
+def calibrate(
+    settings: PrivacySettings,
+    *,
+    steps: int,
+    sensitivity: float,
+    n_sites: int,
+    min_sites: int,
+    collusion: int,
+    masked: bool,
+) -> NoisePlan:
+    """Return the noise that makes `steps` attempts cost the target epsilon.
+
+    Args:
+        settings: the wish.
+        steps: rounds plus reserved retries.
+        sensitivity: L2 sensitivity of one site's sum, > 0.
+        n_sites: planned sites; decides `effective_epsilon` alone.
+        min_sites: n_min of the plan.
+        collusion: f of the plan.
+        masked: whether single updates stay closed. If not, a shared plan keeps its noise, but each
+            event has to stand alone and costs accordingly more.
+
+    Raises:
+        ConfigError: if a shared plan has n_min <= f.
+    """
+    if settings.epsilon is None:
+        return NoisePlan(
+            mechanism="none", noise_multiplier=0.0, own_variance=0.0, effective_epsilon=math.inf
+        )
+    mu = mu_of_epsilon(settings.epsilon, settings.delta)
+    sigma = math.sqrt(steps) / mu * ROUNDING_SLACK
+    variance = (sigma * sensitivity) ** 2
+    mechanism: Mechanism = "gaussian_alone"
+    if settings.noise == "shared":
+        if min_sites <= collusion:
+            raise ConfigError(
+                f"privacy: min_sites ({min_sites}) must exceed the tolerated collusion ({collusion}, "
+                "at least the sites of the largest organisation). Raise sites or min_sites, or use "
+                "privacy.noise=local."
+            )
+        variance /= min_sites - collusion
+        mechanism = "gaussian_share" if masked else "gaussian_alone"
+    effective_mu = math.sqrt(steps * sensitivity**2 / (n_sites * variance))
+    return NoisePlan(
+        mechanism=mechanism,
+        noise_multiplier=sigma,
+        own_variance=variance,
+        effective_epsilon=epsilon_of_mu(effective_mu, settings.delta),
+    )

@@ -1,0 +1,160 @@
+"""A site's privacy ledger: what was spent on its customers, over all runs, on its own disk.
+
+Every attempt is reserved (appended and fsynced) before the site computes anything, and settled
+before any byte leaves. A reserved attempt counts, whatever became of it; nothing is ever refunded.
+The file holds events, never epsilons, and is hash-chained.
+"""
+
+import math
+from datetime import datetime
+from pathlib import Path
+
+from fedcc.errors import BudgetExceeded, ProtocolError
+from fedcc.hash_chain import HashChain
+from fedcc.privacy.accounting import PrivacyEvent, epsilon_of_mu, mu_of_epsilon
+
+Entry = tuple[str, int, int]  # run, round, attempt: used once
+
+
+class Ledger:
+    """The open ledger of one site."""
+
+    def __init__(self, chain: HashChain, max_epsilon: float | None, delta: float) -> None:
+        """Read all events of an open chain; see `Ledger.open`."""
+        self._chain = chain
+        self.max_epsilon = max_epsilon
+        self.delta = delta
+        self._max_mu_squared = (
+            math.inf if max_epsilon is None else mu_of_epsilon(max_epsilon, delta) ** 2
+        )
+        self._events: list[PrivacyEvent] = []
+        self._used: set[Entry] = set()
+        for line in chain.entries:
+            if line["kind"] == "reserve":
+                event = line["event"]
+                if not isinstance(event, dict):
+                    raise ProtocolError(f"{chain.path}: a reserve line holds no event.")
+                self._events.append(PrivacyEvent.from_dict(event))
+                self._used.add((str(line["run"]), int(str(line["round"])), int(str(line["attempt"]))))
+        self._mu_squared = math.fsum(event.mu_squared("claim") for event in self._events)
+
+    @classmethod
+    def open(cls, path: Path, *, max_epsilon: float | None, delta: float) -> "Ledger":
+        """Open or create a ledger file and verify its chain.
+
+        Args:
+            path: one file per site.
+            max_epsilon: lifetime budget at `delta`; `None` for no limit (simulations without
+                privacy only).
+            delta: of the budget.
+
+        Raises:
+            ProtocolError: if the chain is broken or the file is in use.
+        """
+        chain = HashChain(path, sync=True)
+        try:
+            return cls(chain, max_epsilon, delta)
+        except BaseException:
+            chain.close()
+            raise
+
+    @property
+    def events(self) -> tuple[PrivacyEvent, ...]:
+        """Every event ever reserved."""
+        return tuple(self._events)
+
+    def used(self, run: str) -> set[tuple[int, int]]:
+        """Return the (round, attempt) pairs that a run has used."""
+        return {(round_, attempt) for name, round_, attempt in self._used if name == run}
+
+    def epsilon(self) -> float:
+        """Return the claimed epsilon spent so far."""
+        return epsilon_of_mu(math.sqrt(self._mu_squared), self.delta)
+
+    def check(self, event: PrivacyEvent, times: int) -> None:
+        """Refuse if `times` more such events would pass the budget; charges nothing.
+
+        Raises:
+            BudgetExceeded: names the file, what is spent and the budget.
+        """
+        after = self._mu_squared + times * event.mu_squared("claim") if times else self._mu_squared
+        if after <= self._max_mu_squared * (1 + 1e-12):
+            return
+        raise BudgetExceeded(
+            f"{self._chain.path}: epsilon {self.epsilon():.4g} of {self.max_epsilon:g} is spent; "
+            f"{times} more step(s) would make it {epsilon_of_mu(math.sqrt(after), self.delta):.4g}. "
+            "Use fewer rounds, more noise, or another ledger.dir."
+        )
+
+    def reserve(
+        self,
+        event: PrivacyEvent,
+        *,
+        run: str,
+        round_number: int,
+        attempt: int,
+        purpose: str,
+        now: datetime,
+    ) -> None:
+        """Charge one attempt, on disk before this returns.
+
+        Raises:
+            BudgetExceeded: if it would pass the budget; the ledger is unchanged.
+            ProtocolError: if the entry (run, round, attempt) was used before.
+        """
+        entry = (run, round_number, attempt)
+        if entry in self._used:
+            raise ProtocolError(
+                f"{self._chain.path}: round {round_number}, attempt {attempt} was used before."
+            )
+        self.check(event, 1)
+        self._write("reserve", event, entry, purpose, now)
+        self._events.append(event)
+        self._used.add(entry)
+        self._mu_squared = math.fsum((self._mu_squared, event.mu_squared("claim")))
+
+    def settle(
+        self,
+        event: PrivacyEvent,
+        *,
+        run: str,
+        round_number: int,
+        attempt: int,
+        purpose: str,
+        now: datetime,
+    ) -> None:
+        """Note that the bytes of a reserved attempt are about to leave."""
+        self._write("settle", event, (run, round_number, attempt), purpose, now)
+
+    def abort(
+        self,
+        event: PrivacyEvent,
+        *,
+        run: str,
+        round_number: int,
+        attempt: int,
+        purpose: str,
+        now: datetime,
+    ) -> None:
+        """Note that an attempt is void; it stays charged."""
+        self._write("abort", event, (run, round_number, attempt), purpose, now)
+
+    def _write(
+        self, kind: str, event: PrivacyEvent, entry: Entry, purpose: str, now: datetime
+    ) -> None:
+        run, round_number, attempt = entry
+        self._chain.append(
+            {
+                "kind": kind,
+                "event": event.as_dict(),
+                "run": run,
+                "round": round_number,
+                "attempt": attempt,
+                "purpose": purpose,
+                "time": now.isoformat(),
+            }
+        )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._chain.close()

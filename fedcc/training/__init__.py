@@ -1,0 +1,1 @@
+"""Clipped gradient sums with Opacus, evaluation and checkpoints."""
