@@ -22,7 +22,8 @@ from fedcc.errors import (
 from fedcc.version import __version__
 
 if TYPE_CHECKING:
-    from fedcc.federation.simulation import ProgressCallback, RunResult
+    from fedcc.federation.progress import ProgressCallback
+    from fedcc.federation.simulation import RunResult
 
 __all__ = [
     "BudgetExceeded",
@@ -63,12 +64,15 @@ def simulate(
     """
     from fedcc import config
     from fedcc.federation import simulation
+    from fedcc.federation.progress import silent
     from fedcc.federation.run_folder import read_config
     from fedcc.federation.settings import simulation_settings
 
     if resume is not None:
         if overrides:
-            raise ConfigError("--resume takes its settings from the run; give no overrides with it.")
+            raise ConfigError(
+                "--resume takes its settings from the run; give no overrides with it."
+            )
         values = read_config(Path(resume))
     else:
         values = config.compose(
@@ -78,7 +82,7 @@ def simulate(
         simulation_settings(values),
         values,
         resume=Path(resume) if resume is not None else None,
-        **({} if progress is None else {"progress": progress}),
+        progress=silent if progress is None else progress,
     )
 
 

@@ -18,7 +18,7 @@ from fedcc.errors import ConfigError
 Schema = TypeVar("Schema")
 
 PACKAGE = Path(__file__).resolve().parent
-PATH_KEYS = ("data.path", "run.dir", "ledger.dir")
+PATH_KEYS = ("data.path", "data.source.path", "data.test.path", "run.dir", "ledger.dir")
 
 
 def config_root() -> Path:
@@ -42,14 +42,24 @@ def _flat_keys(values: object, prefix: str = "") -> Iterator[str]:
             yield from _flat_keys(value, f"{prefix}{key}.")
 
 
+def _quoted(text: str) -> str:
+    """Quote a text for Hydra's grammar, where a backslash escapes only before a quote."""
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{escaped}'"
+
+
 def quote_paths(overrides: Sequence[str]) -> list[str]:
-    """Quote the values of path keys, so that blanks and signs in a path survive Hydra's grammar."""
+    """Quote the values of path keys, so that any path (`a b.csv`, `2024`, `é`) survives Hydra.
+
+    `null`, an interpolation, a value in quotes and a sweep such as `a.csv,b.csv` stay as they are.
+    """
     quoted = []
     for override in overrides:
         key, equals, value = override.partition("=")
-        plain = re.fullmatch(r"[\w./,-]*", value) or value[:1] in ("'", '"', "$") or value == "null"
-        if equals and key.lstrip("+") in PATH_KEYS and not plain:
-            value = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        sweep = "," in value and re.fullmatch(r"[\w./,-]*", value, re.ASCII)
+        bare = sweep or re.fullmatch(r"""(['"]).*\1|\$\{.*|null|""", value, re.DOTALL)
+        if equals and key.lstrip("+") in PATH_KEYS and not bare:
+            value = _quoted(value)
         quoted.append(f"{key}{equals}{value}")
     return quoted
 
@@ -65,8 +75,9 @@ def sweep_points(overrides: Sequence[str]) -> list[list[str]]:
 
     points: list[list[str]] = [[]]
     try:
-        for override in OverridesParser.create().parse_overrides(quote_paths(overrides)):
-            options = [override.input_line or ""]
+        parsed = OverridesParser.create().parse_overrides(quote_paths(overrides))
+        for as_given, override in zip(overrides, parsed, strict=True):
+            options = [as_given]
             if override.is_sweep_override():
                 key = override.get_key_element()
                 options = [f"{key}={value}" for value in override.sweep_string_iterator()]
@@ -93,15 +104,18 @@ def compose(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import (
+        GrammarParseError,
+        InterpolationResolutionError,
+        OmegaConfBaseException,
+    )
     from yaml import YAMLError
 
     extra = []
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder.")
-        folder = str(config_dir.resolve()).replace("\\", "\\\\").replace("'", "\\'")
-        extra = [f"hydra.searchpath=['file://{folder}']"]
+        extra = [f"hydra.searchpath=[{_quoted(f'file://{config_dir.resolve()}')}]"]
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(config_root()), version_base="1.3"):
@@ -111,12 +125,16 @@ def compose(
                 known = list(_flat_keys(OmegaConf.to_container(hydra.compose(name))))
                 raise ConfigError(f"config: {_explain(error, known)}") from error
         values = OmegaConf.to_container(config, resolve=True)
+    except (InterpolationResolutionError, GrammarParseError) as error:
+        remedy = r"For a text that holds '${' write '\${'."
+        raise ConfigError(f"config: {_one_line(error)}. {remedy}") from error
     except (OmegaConfBaseException, HydraException) as error:
         raise ConfigError(f"config: {_one_line(error)}") from error
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" ({mark.name}, line {mark.line + 1})" if mark else ""
-        raise ConfigError(f"config: a file is not valid YAML{place}.") from error
+        raise ConfigError(f"config: {_yaml_problem(error)}") from error
+    except UnicodeDecodeError as error:
+        folder = config_dir or config_root()
+        raise ConfigError(f"config: a YAML file in {folder} is not UTF-8 text.") from error
     assert_dict = dict(values) if isinstance(values, dict) else {}
     return {str(key): value for key, value in assert_dict.items()}
 
@@ -125,8 +143,29 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:400]
 
 
+def _yaml_problem(error: BaseException) -> str:
+    """Say where a YAML file is broken, and what the parser says of it."""
+    mark = getattr(error, "problem_mark", None)
+    place = f"{mark.name}, line {mark.line + 1}" if mark else getattr(error, "name", "a file")
+    problem = getattr(error, "problem", None) or getattr(error, "reason", "")
+    return f"{place}: not valid YAML ({problem}). A text with signs in it needs quotes."
+
+
 def _explain(error: BaseException, known: Sequence[str]) -> str:
-    """Shorten Hydra's message for a key that does not exist and add the nearest match."""
+    """Shorten Hydra's message for a key or option that does not exist; add the nearest match."""
+    option = re.search(
+        r"Could not find '(.*)'\s+Available options in '(.*)':\n(.*)\nConfig search path",
+        str(error),
+        re.DOTALL,
+    )
+    if option is not None:
+        path, group, names = option.groups()
+        name = path.removeprefix(f"{group}/")
+        options = [line.strip() for line in names.splitlines() if not line.strip().startswith("_")]
+        return (
+            f"there is no {group}={name}.{nearest(name, options)} Known: {', '.join(options)}. "
+            f"{group}=NAME with --config-dir DIR reads DIR/{group}/NAME.yaml."
+        )
     text = _one_line(error)
     match = re.search(r"Could not override '([^']+)'", text)
     if match is None:
@@ -184,7 +223,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         return _convert_union(inner, value, where)
     if origin is Literal:
         if value in inner and not isinstance(value, bool):
-            return value
+            return inner[inner.index(value)]
         names = ", ".join(map(str, inner))
         near = nearest(str(value), [str(option) for option in inner])
         raise ConfigError(f"{where} must be one of {names}; got {_shape(value)}.{near}")
@@ -208,25 +247,28 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in options:
         return None
     rest = [option for option in options if option is not type(None)]
+    # The message of the option that has the value's own shape says most, so it is tried first.
+    rest.sort(key=lambda option: (get_origin(option) is tuple) != isinstance(value, list))
     errors: list[ConfigError] = []
     for option in rest:
         try:
             return convert(option, value, where)
         except ConfigError as error:
-            wrong_shape = (get_origin(option) is tuple) != isinstance(value, list)
-            errors.insert(len(errors) if wrong_shape else 0, error)
+            errors.append(error)
     raise errors[0]
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(value, bool) and hint in (str, int, float):
+    if isinstance(value, bool) and hint is str:
         raise ConfigError(
             f"{where}: got a yes/no value; YAML reads Yes, No, On and Off without quotes as one. "
             'Put it in quotes, for instance "No".'
         )
-    if hint is float and isinstance(value, int):
+    wrong_bool = isinstance(value, bool) and hint in (int, float)
+    if hint is float and isinstance(value, int) and not wrong_bool:
         return float(value)
-    if hint is Any or (isinstance(hint, type) and isinstance(value, hint)):
+    if hint is Any or (isinstance(hint, type) and isinstance(value, hint) and not wrong_bool):
         return value
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    raise ConfigError(f"{where} must be {names.get(hint, hint)}; got {_shape(value)}.")
+    remedy = " Put it in quotes." if hint is str and isinstance(value, int | float) else ""
+    raise ConfigError(f"{where} must be {names.get(hint, hint)}; got {_shape(value)}.{remedy}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 ByteSource = Callable[[int], bytes]
 """Returns that many random bytes."""
 
-_DOUBLE_BITS = 53  # bits of a uniform float64 in (0, 1)
+_UNIFORM_BITS = 52  # k + 1/2 is exact in float64 for every k below 2^52, so 1 never occurs
 
 
 def _derived_key(seed: int, path: tuple[str | int, ...]) -> int:
@@ -45,10 +45,10 @@ def generator(seed: int | None, *path: str | int) -> np.random.Generator:
 
 
 def uniform(size: int, source: ByteSource) -> NDArray[np.float64]:
-    """Return `size` float64 values strictly inside (0, 1), 53 random bits each, shape `(size,)`.
+    """Return `size` float64 values strictly inside (0, 1), 52 random bits each, shape `(size,)`.
 
-    The values are (k + 1/2) / 2^53 for a uniform integer k, so 0 and 1 never occur.
+    The values are (k + 1/2) / 2^52 for a uniform integer k, so 0 and 1 never occur.
     """
-    words = np.frombuffer(source(8 * size), dtype="<u8") >> np.uint64(64 - _DOUBLE_BITS)
-    values: NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-_DOUBLE_BITS
+    words = np.frombuffer(source(8 * size), dtype="<u8") >> np.uint64(64 - _UNIFORM_BITS)
+    values: NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-_UNIFORM_BITS
     return values

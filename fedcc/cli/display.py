@@ -14,8 +14,17 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fedcc.federation.simulation import Progress as Step
+    from fedcc.federation.progress import Progress as Step
     from fedcc.federation.simulation import RunResult
+
+
+BASELINES = (
+    "central_dp_same_noise",
+    "central_dp",
+    "local_noise",
+    "site_alone_mean",
+    "central_no_privacy",
+)
 
 
 def size(count: float) -> str:
@@ -78,59 +87,58 @@ class Display:
         self._progress.stop()
 
 
-def _three(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
+def result_lines(result: "RunResult") -> list[tuple[str, str]]:
+    """Return the final table as (label, text) pairs."""
+    values = result.summary
+    privacy, crypto, utility = values["privacy"], values["crypto"], values["utility"]
+    rounds = f"{values['outcome']}, {values['rounds']} rounds"
+    lines = [("outcome", rounds)]
+    metric = utility["metric"].upper()
+    lines.append((f"test {metric} (simulator)", _four(utility["federated"])))
+    lines += [(f"  {name}", _four(utility[name])) for name in BASELINES if utility[name] is not None]
+    if privacy["epsilon"] is None:
+        lines.append(("epsilon", "none: no noise, no guarantee"))
+    else:
+        coalition = f"against up to {privacy['tolerated_collusion']} colluding site(s)"
+        if "outsiders_only" in values["unsafe"]:
+            coalition = "against the aggregator, which reads single updates"
+        lines += [
+            ("epsilon", f"{privacy['epsilon']:.3f} {coalition}: the claim"),
+            ("", f"{privacy['epsilon_outsider']:.3f} against an outsider with the model"),
+            ("", f"{privacy['epsilon_if_all_others_collude']:.3f} if all others collude"),
+            ("", f"per {privacy['unit']} at a site, delta {privacy['delta']:g}"),
+        ]
+    seconds = crypto["seconds"]
+    cost = (
+        f"encrypt {seconds['encrypt']:.2f} s, add {seconds['aggregate']:.2f} s, "
+        f"decrypt {seconds['decrypt']:.2f} s over all sites"
+    )
+    lines.append(("encryption", f"{crypto['scheme']}, {size(crypto['upload_bytes_total'])} up"))
+    lines += [("", cost)] if crypto["scheme"] != "none" else []
+    lines.append(("seconds", f"{values['timing']['total_seconds']:.1f}"))
+    if values["unsafe"]:
+        lines.append(("UNSAFE", ", ".join(values["unsafe"])))
+    if values["seeded"]:
+        lines.append(("seeded", "the noise is repeatable: this model is not for release"))
+    lines.append(("run folder", str(result.run_dir)))
+    report = result.run_dir / "report.html"
+    lines += [("report", str(report))] if report.exists() else []
+    return lines
 
 
 def print_result(result: "RunResult") -> None:
     """Print the final table and where the run folder is."""
-    values = result.summary
-    privacy, crypto, utility = values["privacy"], values["crypto"], values["utility"]
     table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("outcome", f"{values['outcome']}, {values['rounds']} rounds")
-    metric = utility["metric"].upper()
-    table.add_row(f"test {metric} (simulator)", _four(utility["federated"]))
-    for name in (
-        "central_dp_same_noise",
-        "central_dp",
-        "local_noise",
-        "site_alone_mean",
-        "central_no_privacy",
-    ):
-        if utility[name] is not None:
-            table.add_row(f"  {name}", _four(utility[name]))
-    if privacy["epsilon"] is None:
-        table.add_row("epsilon", "none: no noise, no guarantee")
-    else:
-        coalition = f"up to {privacy['tolerated_collusion']} colluding site(s)"
-        if "outsiders_only" in values["unsafe"]:
-            coalition = "the aggregator, which reads single updates"
-        table.add_row(
-            "epsilon",
-            f"{_three(privacy['epsilon'])} against {coalition}; "
-            f"{_three(privacy['epsilon_outsider'])} outsider; "
-            f"{_three(privacy['epsilon_if_all_others_collude'])} if all others collude",
-        )
-        table.add_row("", f"per {privacy['unit']} at a site, delta {privacy['delta']:g}")
-    seconds = crypto["seconds"]
-    table.add_row(
-        "encryption",
-        f"{crypto['scheme']}, {size(crypto['upload_bytes_total'])} up; "
-        f"encrypt {seconds['encrypt']:.2f} s, add {seconds['aggregate']:.2f} s, "
-        f"decrypt {seconds['decrypt']:.2f} s over all sites",
-    )
-    table.add_row("seconds", f"{values['timing']['total_seconds']:.1f}")
-    if values["unsafe"]:
-        table.add_row("UNSAFE", ", ".join(values["unsafe"]))
-    if values["seeded"]:
-        table.add_row("seeded", "the noise is repeatable: this model is not for release")
-    report = result.run_dir / "report.html"
-    table.add_row("run folder", str(result.run_dir))
-    if report.exists():
-        table.add_row("report", str(report))
-    Console(highlight=False, soft_wrap=True).print(table)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    console = Console(highlight=False, soft_wrap=True)
+    for label, text in result_lines(result):
+        if console.is_terminal:
+            table.add_row(label, text)
+        else:
+            print(f"{label:24s}{text}")
+    if console.is_terminal:
+        console.print(table)
 
 
 def _four(value: float | None) -> str:

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(
-            f"fedcc: a bug in fedcc ({type(error).__name__}). Run again with --debug and report it.",
+            f"fedcc: a bug in fedcc ({type(error).__name__}). Repeat with --debug and report it.",
             file=sys.stderr,
         )
         return 1

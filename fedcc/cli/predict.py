@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import fedcc
 from fedcc.errors import ConfigError
@@ -41,12 +42,12 @@ def run_predict(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(file: "object", rows: list[tuple[int, str, float]], as_json: bool) -> None:
+def _write(file: TextIO, rows: list[tuple[int, str, float]], as_json: bool) -> None:
     names = ("row", "label", "confidence")
     if as_json:
         for row in rows:
-            print(json.dumps(dict(zip(names, row, strict=True))), file=file)  # type: ignore[arg-type]
+            print(json.dumps(dict(zip(names, row, strict=True))), file=file)
         return
-    writer = csv.writer(file, lineterminator="\n")  # type: ignore[call-overload]
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
     writer.writerows((row, label, f"{confidence:.6f}") for row, label, confidence in rows)

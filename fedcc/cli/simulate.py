@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import fedcc
 from fedcc import config
-from fedcc.errors import ConfigError
 from fedcc.cli.display import Display, print_result
+from fedcc.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedcc.federation.simulation import RunResult
@@ -32,7 +32,8 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
   privacy=strict|balanced|explore|none   privacy.epsilon privacy.delta privacy.noise=shared|local
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries
   crypto=bfv|ckks|none   crypto.lanes=2|3 crypto.grid_steps
-  data=NAME   data.path data.partition=natural|iid|dirichlet data.alpha data.min_rows data.split_seed
+  data=NAME   data.path data.partition=natural|iid|dirichlet data.alpha data.min_rows
+      data.split_seed
   model=linear|hinge|mlp   training.max_grad_norm
   federation.drop federation.organisations federation.timeout_seconds
 """

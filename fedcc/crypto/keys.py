@@ -98,7 +98,9 @@ class SiteKeys:
     def seal(self, peer: Advert, content: bytes, label: str) -> bytes:
         """Encrypt bytes to one site; `label` is bound in and must be equal when opening."""
         nonce = os.urandom(12)
-        return nonce + AESGCM(self._channel_key(peer, label)).encrypt(nonce, content, label.encode())
+        return nonce + AESGCM(self._channel_key(peer, label)).encrypt(
+            nonce, content, label.encode()
+        )
 
     def open(self, peer: Advert, sealed: bytes, label: str) -> bytes:
         """Decrypt bytes that `peer` sealed to this site.

@@ -96,7 +96,9 @@ def pairwise_mask(
         if peer not in shared_secrets:
             raise ValueError(f"no shared secret with {peer}")
         first, second = sorted((site, peer))
-        stream = expand(_derive(shared_secrets[peer], entry, entry.info("pair", first, second)), size)
+        stream = expand(
+            _derive(shared_secrets[peer], entry, entry.info("pair", first, second)), size
+        )
         total = add_mod(total, stream) if site == first else subtract_mod(total, stream)
     return total
 

@@ -18,6 +18,7 @@ PLAIN_MODULUS = 70_368_743_669_761  # t: 46-bit prime, PlainModulus.Batching(409
 BFV_CHAIN = (60, 49)  # bits of the data prime and of the key-switching prime
 CKKS_CHAIN = (54, 55)
 CKKS_SCALE = 2.0**40
+A_SEED_BYTES = 64  # the seed from which SEAL draws the second polynomial of a fresh ciphertext
 LANE_BITS = {2: 23, 3: 15}  # lanes per slot -> bits per lane
 
 
@@ -41,7 +42,7 @@ class CryptoSettings:
 
     @property
     def capacity(self) -> int:
-        """Largest magnitude that a lane holds."""
+        """Bound of a lane: a total is exact while its magnitude stays below it."""
         return 1 << (LANE_BITS[self.lanes] - 1)
 
 
@@ -50,15 +51,18 @@ def slots_per_chunk(scheme: Scheme) -> int:
     return POLY_DEGREE if scheme == "bfv" else POLY_DEGREE // 2
 
 
-def ciphertext_bytes(scheme: Scheme, *, aggregate: bool) -> tuple[int, int]:
-    """Return the range of the length of one serialised ciphertext.
-
-    Uploads under BFV are seed-compressed: half of the polynomial pair travels as a seed. Lengths
-    vary by a few bytes with the compression of the header.
-    """
+def word_bytes(scheme: Scheme) -> int:
+    """Return how many bytes one coefficient takes on its way."""
     bits = BFV_CHAIN[0] if scheme == "bfv" else CKKS_CHAIN[0]
-    full = 2 * POLY_DEGREE * 8
+    return -(-bits // 8)
+
+
+def ciphertext_bytes(scheme: Scheme, *, aggregate: bool) -> tuple[int, int]:
+    """Return the least and largest length of one ciphertext; both are the same.
+
+    Of a BFV upload half travels as a seed: the polynomial `a` of the pair is drawn from it.
+    """
+    polynomial = POLY_DEGREE * word_bytes(scheme)
     seeded = scheme == "bfv" and not aggregate
-    high = full // 2 + 1024 if seeded else full + 1024
-    low = (POLY_DEGREE * bits // 8) * (1 if seeded else 2)
-    return low, high
+    size = polynomial + A_SEED_BYTES if seeded else 2 * polynomial
+    return size, size

@@ -54,7 +54,9 @@ def read_table(spec: DataSpec, path: str | None) -> RawTable:
         return _read_package(source, spec.loaded_columns)
     location = path if path is not None else source.path
     if location is None:
-        raise ConfigError(f"data.path: say where the file is, for instance data.path={spec.name}.csv")
+        raise ConfigError(
+            f"data.path: say where the file is, for instance data.path={spec.name}.csv"
+        )
     train = _read_csv(_locate(Path(location), source.file), source, spec.loaded_columns)
     if spec.test.kind != "file":
         return train
@@ -118,7 +120,9 @@ def _read_csv(path: Path, source: SourceSpec, wanted: Sequence[str]) -> RawTable
         reason = "a cell is too long" if "field larger" in str(error) else "a quote is not closed"
         raise RecordError(f"{path}, row {row_number + 1}: not valid CSV ({reason}).") from None
     except LookupError:
-        raise ConfigError(f"source.encoding: '{source.encoding}' is not a known encoding.") from None
+        raise ConfigError(
+            f"source.encoding: '{source.encoding}' is not a known encoding."
+        ) from None
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}.") from None
     if row_number == 0:

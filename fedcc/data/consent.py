@@ -14,6 +14,9 @@ from fedcc.data.connectors import RawTable
 from fedcc.data.spec import ConsentSpec
 from fedcc.errors import ConfigError, RecordError
 
+# `datetime.fromisoformat` takes any sign between date and time, so that it reads the zone of
+# 2026-01-31+01:00 as one o'clock.
+_TIME_OF_DAY = re.compile(r"\d[T ]\d\d", re.IGNORECASE)
 
 def admitted_by_consent(
     table: RawTable, consent: ConsentSpec | None, *, now: datetime
@@ -66,7 +69,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return None
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
         raise ConfigError(f"consent.time_zone: '{name}' is not a known time zone.") from None
 
 
@@ -76,7 +79,8 @@ def _refusal(
     """Return why a row may not train, or `None`."""
     if status.lower() not in _lowered(consent.granted_values):
         return "consent_status"
-    if consent.required_scope.lower() not in re.split(r"[\s,;|]+", scope.lower()):
+    scopes = {scope.lower(), *re.split(r"[\s,;|]+", scope.lower())}
+    if consent.required_scope.strip().lower() not in scopes:
         return "consent_scope"
     try:
         given = datetime.fromisoformat(at)
@@ -86,11 +90,10 @@ def _refusal(
         if zone is None:
             return "consent_time_zone"
         given = given.replace(tzinfo=zone)
-    has_time_of_day = len(at) > len("2026-01-31")
-    if not has_time_of_day or given > now:
+    if not _TIME_OF_DAY.search(at) or given > now:
         return "consent_time"
     return None
 
 
 def _lowered(values: Sequence[str]) -> set[str]:
-    return {value.lower() for value in values}
+    return {value.strip().lower() for value in values}

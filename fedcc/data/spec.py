@@ -35,8 +35,8 @@ class SourceSpec:
 
     def __post_init__(self) -> None:
         """Check the delimiter and that a package source names its item."""
-        if len(self.delimiter) != 1:
-            raise ValueError("source.delimiter must be one character")
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
+            raise ValueError('delimiter must be one sign; for a tab write "\\t" in double quotes')
         if self.kind == "package" and not (self.package and self.item):
             raise ValueError("a package source needs the keys 'package' and 'item'")
 
@@ -49,16 +49,16 @@ class TestSpec:
     fraction: float | None
     path: str | None
     column: str | None
-    value: str | None
+    value: Scalar | None
 
     def __post_init__(self) -> None:
         """Check that the keys of the chosen kind are there."""
         if self.kind == "hash" and not (self.fraction and 0 < self.fraction < 1):
-            raise ValueError("test.fraction must lie between 0 and 1")
+            raise ValueError("kind hash needs fraction, a number between 0 and 1")
         if self.kind == "file" and not self.path:
-            raise ValueError("test.kind=file needs test.path")
-        if self.kind == "column" and not (self.column and self.value):
-            raise ValueError("test.kind=column needs test.column and test.value")
+            raise ValueError("kind file needs path: the file of test rows")
+        if self.kind == "column" and (not self.column or self.value is None):
+            raise ValueError("kind column needs column, and value: what marks a test row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,8 @@ class ConsentSpec:
             raise ValueError("basis public_dataset needs 'source': who published it and how")
         if self.basis == "per_row" and self.columns is None:
             raise ValueError("basis per_row needs 'columns' with status, at and scope")
+        if not all(text.strip() for text in (self.required_scope, *self.granted_values)):
+            raise ValueError("an empty cell is no consent: fill granted_values and required_scope")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,23 +127,32 @@ class ColumnSpec:
     def __post_init__(self) -> None:
         """Check that a feature declares its domain in advance."""
         if self.bounds is not None:
-            low_high = len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]
-            if not low_high or not all(map(math.isfinite, self.bounds)):
-                raise ValueError("bounds must be [low, high] with low < high")
+            width = self.bounds[1] - self.bounds[0] if len(self.bounds) == 2 else 0.0
+            if not 0 < width < math.inf:
+                raise ValueError("bounds must be [low, high], finite numbers with low < high")
         if "feature" in self.roles and self.kind is None:
             raise ValueError("a feature needs kind: number or kind: category")
         if self.kind == "number" and self.bounds is None:
             raise ValueError("kind number needs bounds: [low, high], agreed in public")
         if (self.kind == "category" or "label" in self.roles) and not self.values:
             raise ValueError("a category or label needs values, agreed in public")
+        if "label" in self.roles and (self.kind == "number" or "feature" in self.roles):
+            raise ValueError("a label is not a number and not a feature; give it role and values")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError("values holds an entry twice")
-        if self.kind == "category" and self.missing is not None:
-            if as_text(self.missing) not in self.categories:
-                raise ValueError("missing must be one of the declared values")
+        if self.missing is not None and not self._in_domain(as_text(self.missing)):
+            raise ValueError("missing must lie within bounds, or be one of values")
         if isinstance(self.values, dict):
             if set(self.values.values()) != set(range(len(set(self.values.values())))):
                 raise ValueError("values must map to the codes 0, 1, 2, … without a gap")
+
+    def _in_domain(self, text: str) -> bool:
+        if self.kind != "number" or self.bounds is None:
+            return not self.values or text in self.categories
+        try:
+            return self.bounds[0] <= float(text) <= self.bounds[1]
+        except ValueError:
+            return False
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -184,11 +195,20 @@ class DataSpec:
             raise ValueError(f"exactly one column needs role: label, found {len(labels)}")
         if not self.with_role("feature"):
             raise ValueError("no column has role: feature")
+        if len(self.with_role("customer")) > 1:
+            raise ValueError("only one column may have role: customer")
         for name in self.sites.columns if self.sites else ():
             if name not in self.columns:
                 raise ValueError(f"sites.columns names '{name}', which is not under columns")
         if self.test.kind == "column" and self.test.column not in self.columns:
             raise ValueError("test.column is not under columns; declare it with role: split")
+        if self.test.kind == "file" and self.source.kind != "csv":
+            raise ValueError("test.kind=file needs source.kind=csv")
+
+    @property
+    def site_columns(self) -> tuple[str, ...]:
+        """The columns that form the natural sites: `sites.columns`, else those of role site."""
+        return self.sites.columns if self.sites else tuple(self.with_role("site"))
 
     def with_role(self, role: Role) -> list[str]:
         """Return the names of the columns that carry `role`, in the order of the YAML."""

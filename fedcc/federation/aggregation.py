@@ -167,7 +167,13 @@ class Aggregator:
         if self.plan.masked and not commitments_match(seeds, commitments, entry):
             raise EnvelopeError("a seed is not the one that was committed to")
         closed = ClosedRound(
-            entry.round_number, entry.attempt, entry.cohort, aggregate, commitments, signatures, seeds
+            entry.round_number,
+            entry.attempt,
+            entry.cohort,
+            aggregate,
+            commitments,
+            signatures,
+            seeds,
         )
         self.store.close_round(closed)
         self.store.forget(min(self.applied.values()))

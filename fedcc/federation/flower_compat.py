@@ -14,6 +14,8 @@ from flwr.common.serde import message_from_proto, message_to_proto  # noqa: E402
 from flwr.supercore.run import Run  # noqa: E402
 from flwr.supercore.task_identity import TaskIdentity  # noqa: E402
 
+__all__ = ["Run", "empty_run", "enter_run", "new_context", "set_message_id", "through_the_wire"]
+
 logging.getLogger("flwr").setLevel(logging.ERROR)
 
 RUN_ID = 1

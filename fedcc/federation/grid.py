@@ -28,7 +28,7 @@ def _no_exchange(message: Message) -> None:
     return None
 
 
-class InProcessGrid(Grid):  # type: ignore[misc]
+class InProcessGrid(Grid):
     """Delivers messages to sites of this process."""
 
     def __init__(
@@ -67,12 +67,12 @@ class InProcessGrid(Grid):  # type: ignore[misc]
             for index in range(n_nodes)
         }
 
-    def set_run(self, run: object) -> None:
+    def set_run(self, run: flower_compat.Run) -> None:
         """Set Flower's record of the run."""
         self._run = run
 
     @property
-    def run(self) -> object:
+    def run(self) -> flower_compat.Run:
         """Flower's record of the run."""
         return self._run
 

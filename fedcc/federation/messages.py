@@ -145,10 +145,9 @@ class WireLog:
     def note(self, site: str, round_number: int, exchange: Exchange, parcel: Parcel) -> None:
         """Log every value of a reply, known or not, before it is checked."""
         for name, value in parcel.fields.items():
-            kind: Kind = "ciphertext" if name == "sealed_keys" else "public"
-            self._line(site, round_number, f"{exchange}.{name}", len(_as_bytes(value)), kind)
+            self._line(site, round_number, f"{exchange}.{name}", len(_as_bytes(value)), "public")
         for name, chunks in parcel.chunks.items():
-            kind = "ciphertext" if name == "sealed_keys" else self._update_kind
+            kind: Kind = "ciphertext" if name == "sealed_keys" else self._update_kind
             for index, chunk in enumerate(chunks):
                 field_name = f"{exchange}.{name}.{index}"
                 self._line(site, round_number, field_name, len(chunk), kind)

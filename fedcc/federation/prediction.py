@@ -47,7 +47,9 @@ def predict(file: Path, run: Path) -> list[tuple[int, str, float]]:
         out_of_bounds="error" if spec.out_of_bounds == "drop" else spec.out_of_bounds,
     )
     first = label[spec.label].categories[0]
-    raw.columns[spec.label] = [first] * raw.n_rows  # not read, not used: keeps the gates in one place
+    raw.columns[spec.label] = [
+        first
+    ] * raw.n_rows  # not read, not used: keeps the gates in one place
     table, _ = admit(raw, scoring, now=datetime.now(UTC))
     module = build_module(settings.model, len(encoding.feature_names))
     flat = np.concatenate([tensors[name].reshape(-1) for name, _ in module.named_parameters()])

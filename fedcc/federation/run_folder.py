@@ -90,7 +90,9 @@ class RunFolder:
         write_whole(path, keys.to_json(), mode=0o600)
         return keys
 
-    def write_start(self, config_values: dict[str, Any], plan: RunPlan, secret: dict[str, int]) -> None:
+    def write_start(
+        self, config_values: dict[str, Any], plan: RunPlan, secret: dict[str, int]
+    ) -> None:
         """Write what a resumed run reads: resolved config, plan and the simulation's own seed."""
         from omegaconf import OmegaConf
 
@@ -111,8 +113,18 @@ class RunFolder:
             plan = RunPlan.from_json((self.path / "plan.json").read_text())
             secret = json.loads((self.path / "secrets" / "simulation.json").read_text())
         except (OSError, ValueError):
-            raise RecordError(f"{self.path} lacks plan.json or secrets/: it cannot be resumed.") from None
+            raise RecordError(
+                f"{self.path} lacks plan.json or secrets/: it cannot be resumed."
+            ) from None
         return plan, {str(key): int(value) for key, value in secret.items()}
+
+    def is_complete(self) -> bool:
+        """Tell whether the run has its summary and its outcome is `completed`."""
+        try:
+            summary = json.loads((self.path / "summary.json").read_text())
+            return bool(summary["outcome"] == "completed")
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def clear_finished(self) -> None:
         """Remove what only a complete run may hold."""
@@ -155,4 +167,3 @@ def read_config(run: Path) -> dict[str, Any]:
     except (OmegaConfBaseException, YAMLError, OSError, ValueError):
         raise RecordError(f"{path} is not a readable config.") from None
     return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
-

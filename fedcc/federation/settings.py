@@ -11,6 +11,7 @@ from fedcc import config
 from fedcc.crypto.parameters import CryptoSettings, Scheme
 from fedcc.data.partition import PartitionSettings
 from fedcc.data.spec import DataSpec
+from fedcc.errors import ConfigError
 from fedcc.models.tabular import ModelSettings
 from fedcc.models.update import UpdateRule
 from fedcc.privacy.accounting import Mechanism, PrivacyEvent
@@ -153,11 +154,11 @@ def simulation_settings(values: Mapping[str, Any]) -> SimulationSettings:
     }
     if values:
         key = next(iter(values))
-        raise config.ConfigError(f"unknown key '{key}'.{config.nearest(key, list(settings))}")
+        raise ConfigError(f"unknown key '{key}'.{config.nearest(key, list(settings))}")
     try:
         return SimulationSettings(**settings)
     except ValueError as error:
-        raise config.ConfigError(f"config: {error}.") from error
+        raise ConfigError(f"config: {error}.") from error
 
 
 def data_sha256(spec: DataSpec) -> str:
@@ -176,7 +177,7 @@ class RunPlan:
     task: str
     purpose: str
     data_sha256: str
-    model: str
+    model: Literal["linear", "hinge", "mlp"]
     hinges: int
     hidden: int
     n_parameters: int
@@ -217,7 +218,7 @@ class RunPlan:
         try:
             values = json.loads(text)
         except ValueError:
-            raise config.ConfigError("the plan is not valid JSON") from None
+            raise ConfigError("the plan is not valid JSON") from None
         return config.build(cls, values, "plan")
 
     @property

@@ -1,4 +1,4 @@
-"""One site: its keys, its ledger, its rows, and what it answers in each exchange.
+"""One site: its ledger, its rows, its copy of the model, and what it answers in each exchange.
 
 The site decides. It checks the plan before it takes part, charges its ledger before it computes,
 checks every aggregate against the survivors' signatures before it decrypts, signs one transcript
@@ -9,7 +9,7 @@ here and are one code on the wire. Nothing in this module knows Flower.
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.crypto import contexts
 from fedcc.crypto.envelopes import seal_upload
-from fedcc.crypto.keys import Advert, SiteKeys, roster_hash, verify_roster, verify_signature
+from fedcc.crypto.keys import SiteKeys
 from fedcc.crypto.masks import (
     SEED_BYTES,
     MaskEntry,
@@ -30,13 +29,13 @@ from fedcc.crypto.masks import (
 )
 from fedcc.errors import EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
+from fedcc.federation.membership import Membership
 from fedcc.federation.messages import (
     Exchange,
     Parcel,
     advert_to_json,
     bytes_map,
     hex_list,
-    hex_map,
     names,
     roster_from_json,
 )
@@ -46,11 +45,11 @@ from fedcc.federation.update_cipher import UpdateCipher, expected_upload
 from fedcc.governance.audit_log import AuditLog
 from fedcc.models.tabular import ModelSettings, build_module, initial_parameters, parameter_count
 from fedcc.models.update import ModelState, apply_gradient_sum
-from fedcc.privacy.ledger import Ledger
+from fedcc.privacy.ledger import Charge, Ledger
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
 from fedcc.rng import byte_source
 from fedcc.tasks.churn import Examples
-from fedcc.training.checkpoints import load_state, save_state, write_whole
+from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import ClippedGradients
 
 
@@ -86,21 +85,32 @@ class UploadNote:
 
 
 @dataclass
-class _OpenAttempt:
-    entry: MaskEntry
-    seed: bytes
-    commitment: bytes
-    transcript: bytes | None = None  # set once signed
-    opened: bool = False
-
-
-@dataclass
 class Watch:
     """Hooks of a simulation, outside the protocol."""
 
     on_upload: Callable[[UploadNote], None] | None = None
     on_applied: Callable[[str, ClosedRound, NDArray[np.float64], ModelState], None] | None = None
     refusals: list[FedccError] = field(default_factory=list)
+
+
+@dataclass
+class _OpenAttempt:
+    entry: MaskEntry
+    charge: Charge
+    seed: bytes
+    commitment: bytes
+    transcript: bytes | None = None  # set once signed
+    opened: bool = False
+
+
+@dataclass(frozen=True)
+class _Running:
+    """What a site holds once it has accepted a plan."""
+
+    plan: RunPlan
+    cipher: UpdateCipher
+    gradients: ClippedGradients
+    secrets: dict[str, bytes]
 
 
 class Site:
@@ -134,27 +144,17 @@ class Site:
         self.seconds = SiteSeconds()
         self.watch = watch
         self._files, self._examples, self._policy = files, examples, policy
-        self._keys, self._now, self._seed = keys, now, seed
+        self._now, self._seed = now, seed
         self.ledger = Ledger.open(files.ledger, max_epsilon=policy.max_epsilon, delta=policy.delta)
         try:
             self._audit = AuditLog(files.audit, name)
         except BaseException:
             self.ledger.close()
             raise
-        self._epoch_key = files.epoch_key.read_bytes() if files.epoch_key.exists() else None
-        self._state = load_state(files.checkpoint) if files.checkpoint.exists() else None
-        self._plan: RunPlan | None = None
-        self._roster: tuple[Advert, ...] = ()
-        self._roster_hash = b""
-        self._secrets: dict[str, bytes] = {}
-        self._cipher: UpdateCipher | None = None
-        self._gradients: ClippedGradients | None = None
+        self._members = Membership(name, keys, files.epoch_key, policy.trusted)
+        self.state = load_state(files.checkpoint) if files.checkpoint.exists() else None
+        self._running: _Running | None = None
         self._attempt: _OpenAttempt | None = None
-
-    @property
-    def state(self) -> ModelState | None:
-        """This site's copy of the model."""
-        return self._state
 
     def close(self) -> None:
         """Release the ledger and the audit log."""
@@ -181,71 +181,41 @@ class Site:
     def refuse(self, exchange: Exchange, error: FedccError) -> None:
         """Note a refusal in the site's own log."""
         self.watch.refusals.append(error)
-        self._audit.note("refuse", f"{exchange}: {type(error).__name__}: {error}", now=self._now())
+        self._note("refuse", f"{exchange}: {type(error).__name__}: {error}")
+
+    def _note(self, action: str, subject: str) -> None:
+        self._audit.note(action, subject, now=self._now())
 
     # Setting up: once per run, and again when a run is resumed.
 
     def _join(self, request: Parcel) -> Parcel:
-        run = request.text("run")
-        advert = self._keys.advert(self.name, run)
-        applied = self._state.rounds_applied if self._state is not None else 0
+        advert = self._members.keys.advert(self.name, request.text("run"))
+        applied = self.state.rounds_applied if self.state is not None else 0
         # Public: keys, and how many rounds this site has applied.
         return Parcel({"advert": advert_to_json(advert), "rounds_applied": applied})
 
-    def _take_roster(self, request: Parcel, run: str) -> None:
-        roster = roster_from_json(request.text("roster"))
-        verify_roster(roster, self._policy.trusted, run)
-        if self.name not in [advert.site for advert in roster]:
-            raise ProtocolError("the roster does not name this site")
-        self._roster, self._roster_hash = roster, roster_hash(roster, run)
-
     def _deal(self, request: Parcel) -> Parcel:
-        """Make the epoch key and seal it to every site of the roster."""
         plan = RunPlan.from_json(request.text("plan"))
         self._policy.check(plan)
-        self._take_roster(request, plan.run)
-        if self._epoch_key is None:
-            self._keep_epoch_key(contexts.create_epoch_key(plan.scheme))
-        key = self._epoch_key or b""
-        label = self._seal_label(plan.run)
-        sealed = {peer.site: self._keys.seal(peer, key, label + peer.site) for peer in self._roster}
-        self._audit.note("deal", f"epoch key {contexts.key_id(key)}", now=self._now())
-        return Parcel(
-            {
-                "parameters": contexts.parameter_bytes(key),
-                "key_id": contexts.key_id(key),
-                "sealed_keys": hex_map(sealed),
-            }
-        )
-
-    def _seal_label(self, run: str) -> str:
-        return f"epoch-key|{run}|{self._roster_hash.hex()}|"
-
-    def _keep_epoch_key(self, key: bytes) -> None:
-        self._epoch_key = key
-        write_whole(self._files.epoch_key, key, mode=0o600)
+        self._members.take_roster(roster_from_json(request.text("roster")), plan.run)
+        parcel = self._members.deal(plan.scheme)
+        self._note("deal", f"epoch key {self._members.key_name}")
+        return parcel
 
     def _begin(self, request: Parcel) -> Parcel:
         """Check the plan, take the epoch key and prepare to train."""
         plan = RunPlan.from_json(request.text("plan"))
         self._policy.check(plan)
-        self._take_roster(request, plan.run)
-        used = len(self.ledger.used(plan.run))
-        applied = self._state.rounds_applied if self._state is not None else 0
-        rounds_left = min(plan.rounds - applied, max(plan.max_attempts - used, 0))
-        self.ledger.check(plan.event, rounds_left)
-        key_name = "none"
+        if self._running is not None and self._running.plan != plan:
+            raise ProtocolError("the plan changed within a run")
+        self._members.take_roster(roster_from_json(request.text("roster")), plan.run)
+        applied = self.state.rounds_applied if self.state is not None else 0
+        attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
+        self.ledger.check(plan.event, min(plan.rounds - applied, attempts_left))
         if plan.scheme != "none":
-            if self._epoch_key is None:
-                dealer = self._roster[0]
-                sealed = request.raw("sealed_key")
-                opened = self._keys.open(dealer, sealed, self._seal_label(plan.run) + self.name)
-                self._keep_epoch_key(opened)
-            key_name = contexts.key_id(self._epoch_key or b"")
-            if key_name != request.text("key_id"):
-                raise EnvelopeError("the epoch key is not the one that was named")
+            self._members.open_epoch_key(request.raw("sealed_key"), request.text("key_id"))
         settings = ModelSettings(
-            name=plan.model,  # type: ignore[arg-type]
+            name=plan.model,
             hinges=plan.hinges,
             hidden=plan.hidden,
             learning_rate=plan.learning_rate,
@@ -253,102 +223,83 @@ class Site:
         module = build_module(settings, self._examples.features.shape[1])
         if parameter_count(module) != plan.n_parameters:
             raise PolicyViolation("the plan's n_parameters does not fit this site's features.")
-        if self._state is None:
-            self._state = ModelState.initial(initial_parameters(module, plan.public_seed))
-        self._plan = plan
-        self._cipher = UpdateCipher(plan, self._epoch_key)
-        self._gradients = ClippedGradients(module, self._examples, plan.max_grad_norm)
-        self._secrets = {
-            peer.site: self._keys.mask_secret(peer)
-            for peer in self._roster
-            if peer.site != self.name
-        }
+        if self.state is None:
+            self.state = ModelState.initial(initial_parameters(module, plan.public_seed))
+        self._running = _Running(
+            plan,
+            UpdateCipher(plan, self._members.epoch_key),
+            ClippedGradients(module, self._examples, plan.max_grad_norm),
+            self._members.mask_secrets(),
+        )
         digest = hashlib.sha256(plan.to_json().encode()).hexdigest()
-        self._audit.note("accept", f"plan {digest} of run {plan.run}", now=self._now())
-        return Parcel({"key_id": key_name})
+        self._note("accept", f"plan {digest} of run {plan.run}")
+        return Parcel({"key_id": self._members.key_name})
+
+    def _run(self) -> tuple[_Running, ModelState]:
+        if self._running is None or self.state is None:
+            raise ProtocolError("the run has not begun at this site")
+        return self._running, self.state
 
     # One round: upload, sign, unmask.
 
     def _upload(self, request: Parcel) -> Parcel:
         """Apply what was closed, charge the ledger, compute, protect and seal one update."""
-        plan, state = self._running()
         for closed in closed_rounds(request):
-            state = self._apply(closed)
+            self._apply(closed)
+        running, state = self._run()
+        plan = running.plan
         round_number, attempt = request.number("round"), request.number("attempt")
         cohort = names(request.text("cohort"))
-        self._check_cohort(round_number, cohort, state)
-        entry = MaskEntry(plan.run, round_number, attempt, cohort, self._roster_hash)
-        charge = {
-            "run": plan.run,
-            "round_number": round_number,
-            "attempt": attempt,
-            "purpose": plan.purpose,
-        }
+        self._members.check_cohort(cohort, plan.min_sites)
+        if self.name not in cohort or round_number > plan.rounds:
+            raise ProtocolError("this site is not of the cohort, or the round is not planned")
+        if round_number != state.rounds_applied + 1:
+            raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
+        entry = MaskEntry(plan.run, round_number, attempt, cohort, self._members.roster_hash)
+        charge = Charge(plan.event, plan.run, round_number, attempt, plan.purpose)
         self._void_open_attempt()
-        self.ledger.reserve(plan.event, now=self._now(), **charge)  # type: ignore[arg-type]
-        update = self._noised_update(round_number, attempt, state)
+        self.ledger.reserve(charge, now=self._now())
+        update = self._noised_update(running, round_number, attempt, state)
         seed = os.urandom(SEED_BYTES)
         started = time.perf_counter()
-        chunks = self._update_cipher().protect(update, self.name, entry, self._secrets, seed)
+        chunks = running.cipher.protect(update, self.name, entry, running.secrets, seed)
         self.seconds.encrypt += time.perf_counter() - started
         commitment = seed_commitment(seed, self.name, entry) if plan.masked else bytes(32)
-        self._attempt = _OpenAttempt(entry, seed, commitment)
+        self._attempt = _OpenAttempt(entry, charge, seed, commitment)
         # Charged and burnt on disk before anything leaves.
-        self.ledger.settle(plan.event, now=self._now(), **charge)  # type: ignore[arg-type]
+        self.ledger.settle(charge, now=self._now())
         envelope = seal_upload(
-            self._keys,
-            expected_upload(plan, self.name, entry, self._key_name()),
+            self._members.keys,
+            expected_upload(plan, self.name, entry, self._members.key_name),
             chunks,
             seed_commitment=commitment,
             rounds_applied=state.rounds_applied,
         )
-        self._audit.note("upload", f"round {round_number}, attempt {attempt}", now=self._now())
+        self._note("upload", f"round {round_number}, attempt {attempt}")
         fields = {"header": envelope.header, "signature": envelope.signature}
         return Parcel(fields, {"update": envelope.chunks})
 
     def _noised_update(
-        self, round_number: int, attempt: int, state: ModelState
+        self, running: _Running, round_number: int, attempt: int, state: ModelState
     ) -> NDArray[np.int64]:
         """Clip, sum, clamp the noiseless sum, add the noise share, round with a dither."""
-        plan, _ = self._running()
-        if self._gradients is None:
-            raise ProtocolError("the run has not begun at this site")
+        plan = running.plan
         place = (self.name, round_number, attempt)
-        clamped = clamp_to_box(self._gradients.sum_at(state.parameters), plan.box)
-        share = gaussian_share(
-            clamped.size, plan.own_variance, byte_source(self._seed, "noise", *place)
-        )
-        noised = clamped + share
+        clamped = clamp_to_box(running.gradients.sum_at(state.parameters), plan.box)
+        noise = byte_source(self._seed, "noise", *place)
+        share = gaussian_share(clamped.size, plan.own_variance, noise)
         dither = byte_source(self._seed, "dither", *place)
-        update = dithered_round(noised, plan.steps_per_unit, dither)
+        update = dithered_round(clamped + share, plan.steps_per_unit, dither)
         if self.watch.on_upload is not None:
-            note = UploadNote(self.name, round_number, attempt, share, noised, update)
-            self.watch.on_upload(note)
+            self.watch.on_upload(
+                UploadNote(self.name, round_number, attempt, share, clamped + share, update)
+            )
         return update
-
-    def _check_cohort(self, round_number: int, cohort: tuple[str, ...], state: ModelState) -> None:
-        plan, _ = self._running()
-        known = {advert.site for advert in self._roster}
-        if round_number != state.rounds_applied + 1 or round_number > plan.rounds:
-            raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
-        if self.name not in cohort or not set(cohort) <= known or len(cohort) < plan.min_sites:
-            raise ProtocolError("the cohort is unknown, too small or without this site")
 
     def _void_open_attempt(self) -> None:
         """Note an attempt that was never opened; it stays charged."""
-        plan, _ = self._running()
-        if self._attempt is None:
-            return
-        if not self._attempt.opened:
-            entry = self._attempt.entry
-            self.ledger.abort(
-                plan.event,
-                run=plan.run,
-                round_number=entry.round_number,
-                attempt=entry.attempt,
-                purpose=plan.purpose,
-                now=self._now(),
-            )
+        if self._attempt is not None and not self._attempt.opened:
+            self.ledger.abort(self._attempt.charge, now=self._now())
         self._attempt = None
 
     def _sign(self, request: Parcel) -> Parcel:
@@ -364,19 +315,18 @@ class Site:
         if commitments[self.name] != attempt.commitment:
             raise EnvelopeError("this site's seed commitment was altered")
         attempt.transcript = transcript_hash(attempt.entry, chunk_hashes, commitments)
-        return Parcel({"signature": self._keys.sign(attempt.transcript)})
+        return Parcel({"signature": self._members.keys.sign(attempt.transcript)})
 
     def _unmask(self, request: Parcel) -> Parcel:
         """Open the self mask once every survivor signed the same transcript."""
-        plan, _ = self._running()
+        running, _ = self._run()
         attempt = self._open_attempt(request)
         if attempt.transcript is None or attempt.opened:
             raise ProtocolError("this attempt is not signed, or was opened before")
-        self._check_signatures(
-            attempt.entry, attempt.transcript, bytes_map(request.text("signatures"))
-        )
+        signatures = bytes_map(request.text("signatures"))
+        self._members.check_signatures(attempt.entry, attempt.transcript, signatures)
         attempt.opened = True
-        return Parcel({"seed": attempt.seed if plan.masked else b""})
+        return Parcel({"seed": attempt.seed if running.plan.masked else b""})
 
     def _open_attempt(self, request: Parcel) -> _OpenAttempt:
         place = (request.number("round"), request.number("attempt"))
@@ -385,62 +335,37 @@ class Site:
             raise ProtocolError("no such attempt is open")
         return attempt
 
-    def _check_signatures(
-        self, entry: MaskEntry, transcript: bytes, signatures: Mapping[str, bytes]
-    ) -> None:
-        identities = {advert.site: advert.identity for advert in self._roster}
-        if set(signatures) != set(entry.cohort):
-            raise EnvelopeError("not every survivor signed")
-        for site in entry.cohort:
-            verify_signature(identities[site], signatures[site], transcript)
+    def _apply(self, closed: ClosedRound) -> None:
+        """Check a closed round completely, then decrypt and take the step.
 
-    def _apply(self, closed: ClosedRound) -> ModelState:
-        """Check a closed round completely, then decrypt and take the step."""
-        plan, state = self._running()
+        A site that missed the round checks and applies it like the others.
+        """
+        running, state = self._run()
         if closed.round_number <= state.rounds_applied:
-            return state
-        self._check_cohort(closed.round_number, (*closed.cohort, *self._absent(closed)), state)
-        if len(closed.cohort) < plan.min_sites:
-            raise ProtocolError("too few sites took part in a closed round")
-        entry = closed.entry(plan.run, self._roster_hash)
+            return
+        plan = running.plan
+        if closed.round_number != state.rounds_applied + 1 or closed.round_number > plan.rounds:
+            raise ProtocolError("a closed round is out of order")
+        self._members.check_cohort(closed.cohort, plan.min_sites)
+        entry = closed.entry(plan.run, self._members.roster_hash)
         if set(closed.commitments) != set(closed.cohort):
             raise EnvelopeError("a closed round lacks a commitment")
         transcript = transcript_hash(entry, hash_chunks(closed.aggregate), closed.commitments)
-        self._check_signatures(entry, transcript, closed.signatures)
+        self._members.check_signatures(entry, transcript, closed.signatures)
         if plan.masked and not commitments_match(closed.seeds, closed.commitments, entry):
             raise EnvelopeError("a seed is not the one that was committed to")
         started = time.perf_counter()
-        gradient_sum = self._update_cipher().reveal(closed.aggregate, closed.seeds, entry)
+        gradient_sum = running.cipher.reveal(closed.aggregate, closed.seeds, entry)
         self.seconds.decrypt += time.perf_counter() - started
-        state = apply_gradient_sum(state, gradient_sum, plan.rule)
-        self._state = state
-        save_state(self._files.checkpoint, state)
+        self.state = apply_gradient_sum(state, gradient_sum, plan.rule)
+        save_state(self._files.checkpoint, self.state)
         if self.watch.on_applied is not None:
-            self.watch.on_applied(self.name, closed, gradient_sum, state)
-        return state
-
-    def _absent(self, closed: ClosedRound) -> tuple[str, ...]:
-        """A site that missed a round still checks and applies it."""
-        return () if self.name in closed.cohort else (self.name,)
+            self.watch.on_applied(self.name, closed, gradient_sum, self.state)
 
     def _finish(self, request: Parcel) -> Parcel:
         """Apply the last closed rounds; this copy of the model is complete."""
-        state = self._state
         for closed in closed_rounds(request):
-            state = self._apply(closed)
-        applied = state.rounds_applied if state is not None else 0
-        self._audit.note("finish", f"model after round {applied}", now=self._now())
-        return Parcel({"rounds_applied": applied})
-
-    def _running(self) -> tuple[RunPlan, ModelState]:
-        if self._plan is None or self._state is None:
-            raise ProtocolError("the run has not begun at this site")
-        return self._plan, self._state
-
-    def _update_cipher(self) -> UpdateCipher:
-        if self._cipher is None:
-            raise ProtocolError("the run has not begun at this site")
-        return self._cipher
-
-    def _key_name(self) -> str:
-        return contexts.key_id(self._epoch_key) if self._epoch_key is not None else "none"
+            self._apply(closed)
+        _, state = self._run()
+        self._note("finish", f"model after round {state.rounds_applied}")
+        return Parcel({"rounds_applied": state.rounds_applied})

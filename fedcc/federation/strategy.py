@@ -11,20 +11,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcc.crypto.masks import MaskEntry, hash_chunks
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.closed_round import closed_parcel
+from fedcc.federation.link import Link, Traffic
 from fedcc.federation.messages import (
     Exchange,
     Parcel,
     WireLog,
     advert_from_json,
-    bytes_map,
-    check_reply,
     hex_map,
     roster_to_json,
 )
@@ -43,75 +41,6 @@ class RoundRecord:
     seconds: float
     bytes_up: int
     bytes_down: int
-
-
-@dataclass
-class Traffic:
-    """Bytes of an attempt."""
-
-    up: int = 0
-    down: int = 0
-
-
-class Link:
-    """Sends parcels over a Flower grid and logs every value that comes back."""
-
-    def __init__(self, grid: Grid, wire: WireLog, timeout: float) -> None:
-        """Use a grid with one time-out for every exchange."""
-        self._grid, self._wire, self._timeout = grid, wire, timeout
-        self.traffic = Traffic()
-
-    def exchange(
-        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
-    ) -> dict[str, Parcel]:
-        """Send one request to each node and return the sound replies by site.
-
-        Args:
-            kind: which exchange.
-            round_number: for the wire log; 0 before the first round.
-            requests: node id to site name and request.
-        """
-        messages, sites = [], {}
-        for node, (site, parcel) in requests.items():
-            message = Message(
-                parcel.to_record(), node, f"query.{kind}", ttl=self._timeout, group_id=str(round_number)
-            )
-            messages.append(message)
-            self.traffic.down += parcel.n_bytes
-        replies = self._grid.send_and_receive(messages, timeout=self._timeout)
-        for message in messages:
-            sites[message.metadata.message_id] = requests[message.metadata.dst_node_id][0]
-        sound = {}
-        for reply in replies:
-            site = sites.get(reply.metadata.reply_to_message_id)
-            if site is None or not reply.has_content():
-                continue
-            try:
-                parcel = Parcel.from_record(reply.content)
-                self._wire.note(_label(site, parcel), round_number, kind, parcel)
-                self.traffic.up += parcel.n_bytes
-                check_reply(kind, parcel)
-            except ProtocolError:
-                continue  # counts as a dropout
-            sound[site] = parcel
-        return sound
-
-    def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
-        """Return all nodes once enough are there, or when the time is up."""
-        deadline = time.monotonic() + deadline_seconds
-        while True:
-            nodes = list(self._grid.get_node_ids())
-            if len(nodes) >= wanted or time.monotonic() >= deadline:
-                return nodes
-            time.sleep(0.1)
-
-
-def _label(site: str, parcel: Parcel) -> str:
-    """Return the site's name for the wire log; before it joined, only its advert tells it."""
-    try:
-        return advert_from_json(parcel.text("advert")).site
-    except ProtocolError:
-        return site
 
 
 def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) -> Aggregator:
@@ -136,14 +65,21 @@ def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) ->
     roster = tuple(adverts[site] for site in plan.sites if site in adverts)
     _enough(len(roster), plan, "joined")
     common = {"plan": plan.to_json(), "roster": roster_to_json(roster)}
-    key_name, sealed, parameters = "none", dict[str, bytes](), None
+    key_name, parameters = "none", None
+    sealed: dict[str, bytes] = {}
     if plan.scheme != "none":
         dealer = roster[0].site
         dealt = link.exchange("deal", 0, {node_of[dealer]: (dealer, Parcel(common))})
         if dealer not in dealt:
             raise TooFewSites(f"{dealer} did not deal the key. Look into its audit log.")
         key_name = dealt[dealer].text("key_id")
-        sealed = bytes_map(dealt[dealer].text("sealed_keys"))
+        sealed = dict(
+            zip(
+                [advert.site for advert in roster],
+                dealt[dealer].chunks["sealed_keys"],
+                strict=False,
+            )
+        )
         parameters = dealt[dealer].raw("parameters")
     begun = link.exchange(
         "begin",
@@ -172,8 +108,8 @@ def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) ->
 def _enough(count: int, plan: RunPlan, what: str) -> None:
     if count < plan.min_sites:
         raise TooFewSites(
-            f"{count} of {len(plan.sites)} sites {what}; the plan needs {plan.min_sites}. Look into "
-            "the sites' audit logs, then resume the run."
+            f"{count} of {len(plan.sites)} sites {what}; the plan needs {plan.min_sites}. Look "
+            "into the sites' audit logs, then resume the run."
         )
 
 
@@ -214,7 +150,9 @@ def _run_round(
         attempt = store.start_attempt(round_number)
         started = time.monotonic()
         link.traffic = Traffic()
-        answered, closed = _attempt(link, aggregator, aggregator.entry(round_number, attempt, cohort))
+        answered, closed = _attempt(
+            link, aggregator, aggregator.entry(round_number, attempt, cohort)
+        )
         on_record(
             RoundRecord(
                 round_number,
@@ -232,8 +170,8 @@ def _run_round(
         if void > plan.max_attempts - plan.rounds:
             raise TooFewSites(
                 f"round {round_number}: {len(answered)} of {len(cohort)} sites answered, the plan "
-                f"needs {plan.min_sites}, and the {plan.max_attempts - plan.rounds} reserved retries "
-                "are used up. The run can be resumed with --resume."
+                f"needs {plan.min_sites}, and all {plan.max_attempts - plan.rounds} reserved "
+                "retries are used up. The run can be resumed with --resume."
             )
         cohort = tuple(answered) if len(answered) >= plan.min_sites else everyone
 
@@ -281,9 +219,7 @@ def _attempt(link: Link, aggregator: Aggregator, entry: MaskEntry) -> tuple[list
             continue
     if set(signatures) != set(entry.cohort):
         return _in_order(entry, signatures), False
-    opened = _ask(
-        link, aggregator, entry, "unmask", {**place, "signatures": hex_map(signatures)}
-    )
+    opened = _ask(link, aggregator, entry, "unmask", {**place, "signatures": hex_map(signatures)})
     seeds = {site: reply.raw("seed") for site, reply in opened.items()}
     if set(seeds) != set(entry.cohort):
         return _in_order(entry, seeds), False

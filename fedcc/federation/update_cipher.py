@@ -92,7 +92,8 @@ class UpdateCipher:
             return self._cipher.encrypt(update / plan.steps_per_unit)
         slots = pack(update, plan.lanes)
         masks = add_mod(
-            pairwise_mask(site, secrets, entry, slots.size), self_mask(seed, site, entry, slots.size)
+            pairwise_mask(site, secrets, entry, slots.size),
+            self_mask(seed, site, entry, slots.size),
         )
         return self._cipher.encrypt(add_mod(slots, masks))
 

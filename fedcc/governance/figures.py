@@ -28,7 +28,15 @@ def _canvas(title: str, unsafe: Sequence[str]) -> tuple[Figure, Any]:
     if unsafe:
         text = "UNSAFE: " + ", ".join(unsafe)
         figure.text(
-            0.5, 0.5, text, color=WARN, alpha=0.35, fontsize=15, rotation=20, ha="center", va="center"
+            0.5,
+            0.5,
+            text,
+            color=WARN,
+            alpha=0.35,
+            fontsize=15,
+            rotation=20,
+            ha="center",
+            va="center",
         )
     return figure, axes
 
@@ -112,7 +120,7 @@ def bytes_per_round(summary: Mapping[str, Any], metrics: Rows) -> str:
 
 
 def aggregator_view(summary: Mapping[str, Any], wire: Sequence[tuple[str, str, int, int]]) -> str:
-    """Draw the bytes that reached the aggregator, by field; `wire` holds (field, kind, n, bytes)."""
+    """Draw the bytes that reached the aggregator; `wire` holds (field, kind, count, bytes)."""
     figure, axes = _canvas("What reached the aggregator", summary["unsafe"])
     colours = {"ciphertext": ACCENT, "public": MUTED, "plaintext": WARN, "metric": SECOND}
     rows = list(reversed(wire))
@@ -125,8 +133,6 @@ def aggregator_view(summary: Mapping[str, Any], wire: Sequence[tuple[str, str, i
     axes.set_xlabel("bytes over the whole run (logarithmic)", fontsize=9)
     axes.grid(axis="y", visible=False)
     for position, (_, kind, count, size) in enumerate(rows):
-        axes.annotate(
-            f" {count} x {kind}", (size, position), fontsize=7.5, va="center", color=INK
-        )
+        axes.annotate(f" {count} x {kind}", (size, position), fontsize=7.5, va="center", color=INK)
     axes.set_xlim(right=10 ** (math.ceil(math.log10(max(size for *_, size in rows))) + 1.2))
     return _svg(figure)

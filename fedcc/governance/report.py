@@ -14,11 +14,11 @@ NOT_COVERED = (
     "purpose and retention per row, opt-out during a run, rights of access and erasure",
     "names, street addresses and spoken numbers in free text are not redacted",
     "fairness and explanations of single decisions",
-    "recovering a round from the same uploads when a site drops out: the attempt is void and charged",
-    "poisoned updates and denial of service by a site; sites that add no noise beyond the tolerated "
-    "collusion",
-    "a customer with rows at several sites, or several rows of one customer: the unit is one record "
-    "at one site",
+    "recovering a round from its uploads when a site drops out: the attempt is void and charged",
+    "poisoned updates and denial of service by a site; sites that add no noise, beyond the "
+    "tolerated collusion",
+    "a customer with rows at several sites, or several rows of one customer: the unit is one "
+    "record at one site",
 )
 
 

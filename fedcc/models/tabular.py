@@ -67,8 +67,11 @@ def initial_parameters(module: nn.Module, public_seed: int) -> NDArray[np.float6
     parts = []
     for shape in shapes:
         bound = 1 / math.sqrt(shape[-1])
-        parts.append(rng.uniform(-bound, bound, math.prod(shape)) if len(shape) > 1 else
-                     np.zeros(math.prod(shape)))
+        parts.append(
+            rng.uniform(-bound, bound, math.prod(shape))
+            if len(shape) > 1
+            else np.zeros(math.prod(shape))
+        )
     return np.concatenate(parts)
 
 

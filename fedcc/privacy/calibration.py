@@ -57,7 +57,9 @@ class NoisePlan:
     effective_epsilon: float  # of the noise that the sum over all planned sites carries
 
 
-def tolerated(settings: PrivacySettings, organisations: Mapping[str, str], sites: Sequence[str]) -> int:
+def tolerated(
+    settings: PrivacySettings, organisations: Mapping[str, str], sites: Sequence[str]
+) -> int:
     """Return f: the tolerated collusion, and no less than the largest organisation's sites.
 
     When all sites belong to one organisation, organisations are not counted: that operator is
@@ -122,9 +124,9 @@ def calibrate(
     if settings.noise == "shared":
         if min_sites <= collusion:
             raise ConfigError(
-                f"privacy: min_sites ({min_sites}) must exceed the tolerated collusion ({collusion}, "
-                "at least the sites of the largest organisation). Raise sites or min_sites, or use "
-                "privacy.noise=local."
+                f"privacy: min_sites ({min_sites}) must exceed the tolerated collusion "
+                f"({collusion}, at least the sites of the largest organisation). Raise sites or "
+                "min_sites, or use privacy.noise=local."
             )
         variance /= min_sites - collusion
         mechanism = "gaussian_share" if masked else "gaussian_alone"

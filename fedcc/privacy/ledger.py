@@ -6,6 +6,7 @@ The file holds events, never epsilons, and is hash-chained.
 """
 
 import math
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,22 @@ from fedcc.hash_chain import HashChain
 from fedcc.privacy.accounting import PrivacyEvent, epsilon_of_mu, mu_of_epsilon
 
 Entry = tuple[str, int, int]  # run, round, attempt: used once
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One attempt of one round of a run, and what it costs."""
+
+    event: PrivacyEvent
+    run: str
+    round_number: int
+    attempt: int
+    purpose: str
+
+    @property
+    def entry(self) -> Entry:
+        """The one-time place of the attempt."""
+        return self.run, self.round_number, self.attempt
 
 
 class Ledger:
@@ -35,7 +52,9 @@ class Ledger:
                 if not isinstance(event, dict):
                     raise ProtocolError(f"{chain.path}: a reserve line holds no event.")
                 self._events.append(PrivacyEvent.from_dict(event))
-                self._used.add((str(line["run"]), int(str(line["round"])), int(str(line["attempt"]))))
+                self._used.add(
+                    (str(line["run"]), int(str(line["round"])), int(str(line["attempt"])))
+                )
         self._mu_squared = math.fsum(event.mu_squared("claim") for event in self._events)
 
     @classmethod
@@ -82,75 +101,46 @@ class Ledger:
             return
         raise BudgetExceeded(
             f"{self._chain.path}: epsilon {self.epsilon():.4g} of {self.max_epsilon:g} is spent; "
-            f"{times} more step(s) would make it {epsilon_of_mu(math.sqrt(after), self.delta):.4g}. "
+            f"{times} more step(s) would make it "
+            f"{epsilon_of_mu(math.sqrt(after), self.delta):.4g}. "
             "Use fewer rounds, more noise, or another ledger.dir."
         )
 
-    def reserve(
-        self,
-        event: PrivacyEvent,
-        *,
-        run: str,
-        round_number: int,
-        attempt: int,
-        purpose: str,
-        now: datetime,
-    ) -> None:
+    def reserve(self, charge: Charge, *, now: datetime) -> None:
         """Charge one attempt, on disk before this returns.
 
         Raises:
             BudgetExceeded: if it would pass the budget; the ledger is unchanged.
             ProtocolError: if the entry (run, round, attempt) was used before.
         """
-        entry = (run, round_number, attempt)
-        if entry in self._used:
+        if charge.entry in self._used:
             raise ProtocolError(
-                f"{self._chain.path}: round {round_number}, attempt {attempt} was used before."
+                f"{self._chain.path}: round {charge.round_number}, attempt {charge.attempt} was "
+                "used before."
             )
-        self.check(event, 1)
-        self._write("reserve", event, entry, purpose, now)
-        self._events.append(event)
-        self._used.add(entry)
-        self._mu_squared = math.fsum((self._mu_squared, event.mu_squared("claim")))
+        self.check(charge.event, 1)
+        self._write("reserve", charge, now)
+        self._events.append(charge.event)
+        self._used.add(charge.entry)
+        self._mu_squared = math.fsum((self._mu_squared, charge.event.mu_squared("claim")))
 
-    def settle(
-        self,
-        event: PrivacyEvent,
-        *,
-        run: str,
-        round_number: int,
-        attempt: int,
-        purpose: str,
-        now: datetime,
-    ) -> None:
+    def settle(self, charge: Charge, *, now: datetime) -> None:
         """Note that the bytes of a reserved attempt are about to leave."""
-        self._write("settle", event, (run, round_number, attempt), purpose, now)
+        self._write("settle", charge, now)
 
-    def abort(
-        self,
-        event: PrivacyEvent,
-        *,
-        run: str,
-        round_number: int,
-        attempt: int,
-        purpose: str,
-        now: datetime,
-    ) -> None:
+    def abort(self, charge: Charge, *, now: datetime) -> None:
         """Note that an attempt is void; it stays charged."""
-        self._write("abort", event, (run, round_number, attempt), purpose, now)
+        self._write("abort", charge, now)
 
-    def _write(
-        self, kind: str, event: PrivacyEvent, entry: Entry, purpose: str, now: datetime
-    ) -> None:
-        run, round_number, attempt = entry
+    def _write(self, kind: str, charge: Charge, now: datetime) -> None:
         self._chain.append(
             {
                 "kind": kind,
-                "event": event.as_dict(),
-                "run": run,
-                "round": round_number,
-                "attempt": attempt,
-                "purpose": purpose,
+                "event": charge.event.as_dict(),
+                "run": charge.run,
+                "round": charge.round_number,
+                "attempt": charge.attempt,
+                "purpose": charge.purpose,
                 "time": now.isoformat(),
             }
         )

@@ -56,8 +56,9 @@ class ClippedGradients:
             loss_reduction="sum",
         )
         self._loss = nn.BCEWithLogitsLoss(reduction="none")
-        self._features = torch.from_numpy(examples.features).split(CHUNK_ROWS)
-        self._labels = torch.from_numpy(examples.labels.astype(np.float32)).split(CHUNK_ROWS)
+        labels = torch.from_numpy(examples.labels.astype(np.float32))
+        self._features = torch.split(torch.from_numpy(examples.features), CHUNK_ROWS)
+        self._labels = torch.split(labels, CHUNK_ROWS)
 
     def sum_at(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of clipped per-example gradients of the logistic loss.

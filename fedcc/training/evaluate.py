@@ -16,7 +16,9 @@ def logits(
     """Return the logit of class 1 for each row, shape `(n,)`; `module` is changed."""
     load_flat(module, parameters)
     with torch.no_grad():
-        parts = [module(rows).squeeze(-1) for rows in torch.from_numpy(features).split(CHUNK_ROWS)]
+        parts = [
+            module(rows).squeeze(-1) for rows in torch.split(torch.from_numpy(features), CHUNK_ROWS)
+        ]
     scores: NDArray[np.float64] = torch.cat(parts).numpy().astype(np.float64)
     return scores
 

@@ -1,0 +1,85 @@
+"""The aggregator's end of the wire: parcels out, checked replies in, every value logged."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedcc.errors import ProtocolError
+from fedcc.federation.messages import Exchange, Parcel, WireLog, advert_from_json, check_reply
+
+
+@dataclass
+class Traffic:
+    """Bytes of an attempt."""
+
+    up: int = 0
+    down: int = 0
+
+
+class Link:
+    """Sends parcels over a Flower grid and logs every value that comes back."""
+
+    def __init__(self, grid: Grid, wire: WireLog, timeout: float) -> None:
+        """Use a grid with one time-out for every exchange."""
+        self._grid, self._wire, self._timeout = grid, wire, timeout
+        self.traffic = Traffic()
+
+    def exchange(
+        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+    ) -> dict[str, Parcel]:
+        """Send one request to each node and return the sound replies by site.
+
+        Args:
+            kind: which exchange.
+            round_number: for the wire log; 0 before the first round.
+            requests: node id to site name and request.
+        """
+        messages: list[Message] = []
+        sites: dict[str | None, str] = {}
+        for node, (_, parcel) in requests.items():
+            message = Message(
+                parcel.to_record(),
+                node,
+                f"query.{kind}",
+                ttl=self._timeout,
+                group_id=str(round_number),
+            )
+            messages.append(message)
+            self.traffic.down += parcel.n_bytes
+        replies = self._grid.send_and_receive(messages, timeout=self._timeout)
+        for message in messages:
+            sites[message.metadata.message_id] = requests[message.metadata.dst_node_id][0]
+        sound = {}
+        for reply in replies:
+            sender = sites.get(reply.metadata.reply_to_message_id)
+            if sender is None or not reply.has_content():
+                continue
+            try:
+                parcel = Parcel.from_record(reply.content)
+                self._wire.note(_label(sender, parcel), round_number, kind, parcel)
+                self.traffic.up += parcel.n_bytes
+                check_reply(kind, parcel)
+            except ProtocolError:
+                continue  # counts as a dropout
+            sound[sender] = parcel
+        return sound
+
+    def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
+        """Return all nodes once enough are there, or when the time is up."""
+        deadline = time.monotonic() + deadline_seconds
+        while True:
+            nodes = list(self._grid.get_node_ids())
+            if len(nodes) >= wanted or time.monotonic() >= deadline:
+                return nodes
+            time.sleep(0.1)
+
+
+def _label(site: str, parcel: Parcel) -> str:
+    """Return the site's name for the wire log; before it joined, only its advert tells it."""
+    try:
+        return advert_from_json(parcel.text("advert")).site
+    except ProtocolError:
+        return site

@@ -1,0 +1,131 @@
+"""Watching a simulated run from outside: metrics by round, progress, and the user's stop.
+
+The monitor hangs on the grid, not on the apps, so neither the aggregator nor a site can reach it.
+"""
+
+import threading
+
+import numpy as np
+from flwr.app import Message
+
+from fedcc.errors import BudgetExceeded, PolicyViolation
+from fedcc.federation import summary
+from fedcc.federation.messages import Parcel
+from fedcc.federation.observer import Observer
+from fedcc.federation.prepared import PreparedRun
+from fedcc.federation.progress import Progress, ProgressCallback
+from fedcc.federation.server_app import AggregatorRecord
+from fedcc.federation.site_round import Watch
+from fedcc.federation.strategy import RoundRecord
+from fedcc.models.tabular import build_module
+from fedcc.tasks import churn
+from fedcc.tasks.metrics import roc_auc
+from fedcc.training.evaluate import logits
+
+
+class Monitor:
+    """The simulator's view of one session of a run."""
+
+    def __init__(self, run: PreparedRun, progress: ProgressCallback) -> None:
+        """Start before the first message."""
+        self._run, self.tell = run, progress
+        self._module = build_module(run.settings.model, run.data.test.features.shape[1])
+        self.observer = Observer(run.plan)
+        self.watch = Watch(on_upload=self.observer.on_upload, on_applied=self.observer.on_applied)
+        self.record = AggregatorRecord()
+        self.stop = threading.Event()
+        self.attempts_before = 0  # charged in earlier sessions of the run
+        self._noted = 0
+        self._metric: float | None = None
+
+    def is_offline(self, index: int, message: Message) -> bool:
+        """Play the dropouts of the settings; a resumed run does not play them again."""
+        drops = self._run.settings.federation.drop
+        if self._run.resumed or not drops:
+            return False
+        fields = Parcel.from_record(message.content).fields
+        return any(
+            drop.site == index + 1
+            and drop.round == fields.get("round")
+            and (drop.attempts is None or int(str(fields.get("attempt"))) <= drop.attempts)
+            for drop in drops
+        )
+
+    def after_exchange(self, message: Message) -> None:
+        """Note what an exchange brought; stop here if the user asked to.
+
+        Raises:
+            KeyboardInterrupt: between two rounds, after a stop was asked for.
+            FedccError: a site's refusal that is no matter of budget or policy; in one process that
+                is a finding, not a dropout.
+        """
+        kind = message.metadata.message_type.removeprefix("query.")
+        if kind in ("upload", "finish"):
+            self._note_rounds()
+        if kind == "unmask" and self._run.settings.baselines:
+            fields = Parcel.from_record(message.content).fields
+            self._keep_noise(int(str(fields["round"])), int(str(fields["attempt"])))
+        for refusal in self.watch.refusals:
+            if not isinstance(refusal, BudgetExceeded | PolicyViolation):
+                raise refusal
+        if self.stop.is_set() and kind == "unmask":
+            raise KeyboardInterrupt
+
+    def _keep_noise(self, round_number: int, attempt: int) -> None:
+        """Keep the noise of a sum for the baseline that uses the very same noise."""
+        noise = self.observer.noise_of(round_number, attempt)
+        if noise is not None:
+            np.save(self._run.folder.noise_file(round_number), noise)
+
+    def _note_rounds(self) -> None:
+        """Write metrics of the attempts whose model is known by now."""
+        for record in self.record.rounds[self._noted :]:
+            if record.closed and record.round_number not in self.observer.states:
+                break
+            self._note_round(record)
+
+    def _note_round(self, record: RoundRecord) -> None:
+        self._noted += 1
+        self._metric = self.utility() if record.closed else self._metric
+        spent = summary.epsilons(self._run.plan, self.attempts_before + self._noted)
+        self._run.folder.append_metrics(
+            {
+                "round": record.round_number,
+                "attempt": record.attempt,
+                "closed": record.closed,
+                "survivors": list(record.cohort),
+                "seconds": record.seconds,
+                "bytes_up": record.bytes_up,
+                "bytes_down": record.bytes_down,
+                **spent,
+                churn.METRIC: self._metric if record.closed else None,
+            }
+        )
+        void = f"round {record.round_number}, attempt {record.attempt} is void"
+        self.tell(
+            Progress(
+                kind="round" if record.closed else "void",
+                text=f"{void}: {len(record.cohort)} sites answered; it stays charged",
+                round_number=record.round_number,
+                rounds=self._run.plan.rounds,
+                metric=self._metric,
+                epsilon=spent["epsilon"],
+                budget=self._run.settings.privacy.epsilon,
+                bytes_up=record.bytes_up,
+                bytes_down=record.bytes_down,
+            )
+        )
+
+    def note_void_rounds(self) -> None:
+        """Write what is left when a run ends early."""
+        for record in self.record.rounds[self._noted :]:
+            if not record.closed:
+                self._note_round(record)
+
+    def utility(self) -> float | None:
+        """Return the test metric of the model that would be released now."""
+        if not self.observer.states:
+            return None
+        [state] = self.observer.states.values()
+        test = self._run.data.test
+        return roc_auc(logits(self._module, state.released(), test.features), test.labels)

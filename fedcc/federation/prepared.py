@@ -1,0 +1,97 @@
+"""Everything of a run that is settled before anything is spent: data, plan and folder."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fedcc.crypto import contexts
+from fedcc.errors import ConfigError
+from fedcc.federation import planning
+from fedcc.federation.progress import Progress, ProgressCallback
+from fedcc.federation.run_folder import RunFolder
+from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
+from fedcc.federation.simulated_data import SimulatedData, load_data
+from fedcc.models.tabular import build_module, parameter_count
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that can start."""
+
+    settings: SimulationSettings
+    plan: RunPlan
+    data: SimulatedData
+    folder: RunFolder
+    resumed: bool
+
+
+def disk_error(path: Path, error: OSError) -> ConfigError:
+    """Return the one-line error for a run folder that cannot be written."""
+    reason = error.strerror or type(error).__name__
+    return ConfigError(
+        f"run.dir: {path} cannot be written: {reason}. Free space or name another folder; a run "
+        f"that had begun continues with fedcc simulate --resume {path}"
+    )
+
+
+def prepare_new(
+    settings: SimulationSettings,
+    config_values: dict[str, Any],
+    clock: Clock,
+    progress: ProgressCallback,
+) -> PreparedRun:
+    """Load data, make the plan and create the run folder.
+
+    Raises:
+        FedccError: for settings or data that cannot be run; then no folder is left behind.
+    """
+    secret = {
+        "partition_seed": _fresh_seed(settings.seed),
+        "public_seed": _fresh_seed(settings.seed),
+    }
+    data = load_data(settings, secret["partition_seed"], clock())
+    module = build_module(settings.model, data.test.features.shape[1])
+    plan, warnings = planning.make_plan(
+        settings,
+        run=secrets.token_hex(8),
+        n_parameters=parameter_count(module),
+        public_seed=secret["public_seed"],
+    )
+    for warning in warnings:
+        progress(Progress(kind="note", text=f"warning: {warning}"))
+    if plan.masked:
+        contexts.check_seed_compression()
+    folder = RunFolder.create(
+        settings.run.dir, settings.ledger.dir, settings.task.name, now=clock()
+    )
+    try:
+        folder.write_start(config_values, plan, secret)
+    except OSError as error:
+        raise disk_error(folder.path, error) from error
+    return PreparedRun(settings, plan, data, folder, resumed=False)
+
+
+def prepare_resumed(settings: SimulationSettings, run: Path, clock: Clock) -> PreparedRun:
+    """Take up the plan, the partition and the folder of an interrupted run.
+
+    Raises:
+        ConfigError: if the run is complete, or its config no longer fits its plan.
+        RecordError: if its files are missing or damaged.
+    """
+    folder = RunFolder(run, Path(settings.ledger.dir) if settings.ledger.dir else None)
+    plan, secret = folder.read_start()
+    if folder.is_complete():
+        raise ConfigError(f"{run} is complete; there is nothing to resume.")
+    if plan.data_sha256 != data_sha256(settings.data):
+        raise ConfigError(f"{run}: config.yaml and plan.json describe different data.")
+    data = load_data(settings, secret["partition_seed"], clock())
+    return PreparedRun(settings, plan, data, folder, resumed=True)
+
+
+def _fresh_seed(seed: int | None) -> int:
+    return secrets.randbelow(2**62) if seed is None else seed

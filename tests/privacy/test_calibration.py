@@ -1,0 +1,130 @@
+"""From target to noise: the plan costs what was asked, for every mode and collusion."""
+
+import math
+
+import pytest
+
+from fedcc.errors import ConfigError
+from fedcc.privacy.accounting import PrivacyEvent, epsilon
+from fedcc.privacy.calibration import PrivacySettings, calibrate, check_delta, tolerated
+
+
+def settings(**changes: object) -> PrivacySettings:
+    values: dict[str, object] = {
+        "epsilon": 1.0,
+        "delta": 1e-5,
+        "noise": "shared",
+        "unit": "record",
+        "tolerated_collusion": 1,
+        "min_sites": None,
+        "reserved_retries": 2,
+    }
+    return PrivacySettings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def plan_event(eps: float, *, noise: str, sites: int, collusion: int, masked: bool) -> PrivacyEvent:
+    plan = calibrate(
+        settings(epsilon=eps, noise=noise),
+        steps=62,
+        sensitivity=0.3,
+        n_sites=sites,
+        min_sites=sites,
+        collusion=collusion,
+        masked=masked,
+    )
+    return PrivacyEvent(
+        mechanism=plan.mechanism,
+        sensitivity=0.3,
+        grid=1.0,
+        own_variance=plan.own_variance,
+        min_sites=sites,
+        tolerated_collusion=collusion,
+        sample_rate=1.0,
+        unit="record",
+    )
+
+
+@pytest.mark.parametrize("eps", [0.5, 1.0, 8.0])
+@pytest.mark.parametrize(("sites", "collusion"), [(3, 1), (5, 1), (20, 6)])
+def test_all_planned_and_reserved_attempts_cost_the_target_and_not_more(
+    eps: float, sites: int, collusion: int
+) -> None:
+    event = plan_event(eps, noise="shared", sites=sites, collusion=collusion, masked=True)
+
+    spent = epsilon([event] * 62, delta=1e-5)
+
+    assert spent <= eps
+    assert spent == pytest.approx(eps, abs=1e-6)
+
+
+def test_local_noise_costs_the_target_without_any_other_site() -> None:
+    event = plan_event(1.0, noise="local", sites=5, collusion=1, masked=True)
+
+    assert event.variance_against("everyone_else") == event.variance_against("claim")
+    assert epsilon([event] * 62, delta=1e-5) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_shared_noise_without_masks_is_charged_as_what_the_aggregator_sees() -> None:
+    masked = plan_event(1.0, noise="shared", sites=5, collusion=1, masked=True)
+    exposed = plan_event(1.0, noise="shared", sites=5, collusion=1, masked=False)
+
+    assert exposed.own_variance == masked.own_variance
+    # One share of four: mu doubles.
+    ratio = exposed.mu_squared("claim") / masked.mu_squared("claim")
+    assert ratio == pytest.approx(4.0)
+
+
+def test_the_effective_epsilon_is_that_of_all_shares_together() -> None:
+    plan = calibrate(
+        settings(), steps=62, sensitivity=0.3, n_sites=5, min_sites=5, collusion=1, masked=True
+    )
+
+    assert plan.effective_epsilon < 1.0
+    assert plan.own_variance == pytest.approx((plan.noise_multiplier * 0.3) ** 2 / 4)
+
+
+def test_a_plan_that_no_honest_site_carries_is_refused() -> None:
+    with pytest.raises(ConfigError, match="min_sites"):
+        calibrate(
+            settings(), steps=10, sensitivity=1, n_sites=3, min_sites=3, collusion=3, masked=True
+        )
+
+
+@pytest.mark.parametrize(
+    ("organisations", "expected"),
+    [
+        ({}, 1),
+        ({"a": "north", "b": "north"}, 2),
+        ({"a": "x", "b": "x", "c": "x", "d": "x"}, 1),  # one operator: trusted with every sum
+    ],
+)
+def test_the_largest_organisation_counts_as_colluding(
+    organisations: dict[str, str], expected: int
+) -> None:
+    assert tolerated(settings(), organisations, ["a", "b", "c", "d"]) == expected
+
+
+def test_delta_must_be_below_one_over_the_public_rows_and_warns_near_it() -> None:
+    with pytest.raises(ConfigError, match="delta"):
+        check_delta(1e-3, 1000)
+
+    assert "above" in str(check_delta(2e-4, 1000))
+    assert check_delta(1e-5, 5000) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epsilon": 0.0},
+        {"epsilon": -1.0},
+        {"epsilon": math.inf},
+        {"epsilon": None},
+        {"noise": "none"},
+        {"delta": 0.0},
+        {"tolerated_collusion": 0},
+        {"reserved_retries": -1},
+    ],
+)
+def test_a_wish_that_means_nothing_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        settings(**changes)
