@@ -19,6 +19,7 @@ Schema = TypeVar("Schema")
 
 PACKAGE = Path(__file__).resolve().parent
 PATH_KEYS = ("data.path", "data.source.path", "data.test.path", "run.dir", "ledger.dir")
+_UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")  # the wording of Hydra
 
 
 def config_root() -> Path:
@@ -104,11 +105,7 @@ def compose(
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import (
-        GrammarParseError,
-        InterpolationResolutionError,
-        OmegaConfBaseException,
-    )
+    from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     extra = []
@@ -122,25 +119,33 @@ def compose(
             try:
                 config = hydra.compose(name, overrides=[*quote_paths(overrides), *extra])
             except HydraException as error:
-                known = list(_flat_keys(OmegaConf.to_container(hydra.compose(name))))
+                known: list[str] = []
+                if _UNKNOWN_KEY.search(str(error)):
+                    known = list(_flat_keys(OmegaConf.to_container(hydra.compose(name))))
                 raise ConfigError(f"config: {_explain(error, known)}") from error
         values = OmegaConf.to_container(config, resolve=True)
-    except (InterpolationResolutionError, GrammarParseError) as error:
-        remedy = r"For a text that holds '${' write '\${'."
-        raise ConfigError(f"config: {_one_line(error)}. {remedy}") from error
-    except (OmegaConfBaseException, HydraException) as error:
-        raise ConfigError(f"config: {_one_line(error)}") from error
-    except YAMLError as error:
-        raise ConfigError(f"config: {_yaml_problem(error)}") from error
-    except UnicodeDecodeError as error:
-        folder = config_dir or config_root()
-        raise ConfigError(f"config: a YAML file in {folder} is not UTF-8 text.") from error
+    except (OmegaConfBaseException, HydraException, YAMLError, ValueError) as error:
+        raise ConfigError(f"config: {_reason(error, config_dir or config_root())}") from error
     assert_dict = dict(values) if isinstance(values, dict) else {}
     return {str(key): value for key, value in assert_dict.items()}
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:400]
+
+
+def _reason(error: BaseException, folder: Path) -> str:
+    """Say in one line why nothing could be composed, and what mends it."""
+    from omegaconf.errors import GrammarParseError, InterpolationResolutionError
+    from yaml import YAMLError
+
+    if isinstance(error, YAMLError):
+        return _yaml_problem(error)
+    if isinstance(error, UnicodeDecodeError):
+        return f"a YAML file in {folder} is not UTF-8 text."
+    if isinstance(error, InterpolationResolutionError | GrammarParseError):
+        return rf"{_one_line(error)}. For a text that holds '${{' write '\${{'."
+    return _one_line(error)
 
 
 def _yaml_problem(error: BaseException) -> str:
@@ -167,7 +172,7 @@ def _explain(error: BaseException, known: Sequence[str]) -> str:
             f"{group}=NAME with --config-dir DIR reads DIR/{group}/NAME.yaml."
         )
     text = _one_line(error)
-    match = re.search(r"Could not override '([^']+)'", text)
+    match = _UNKNOWN_KEY.search(text)
     if match is None:
         return text
     key = match.group(1)
@@ -247,10 +252,11 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in options:
         return None
     rest = [option for option in options if option is not type(None)]
-    # The message of the option that has the value's own shape says most, so it is tried first.
-    rest.sort(key=lambda option: (get_origin(option) is tuple) != isinstance(value, list))
+    lists = [option for option in rest if get_origin(option) is tuple]
+    others = [option for option in rest if option not in lists]
     errors: list[ConfigError] = []
-    for option in rest:
+    # The first message is shown, so the options of the value's own shape come first.
+    for option in [*lists, *others] if isinstance(value, list) else [*others, *lists]:
         try:
             return convert(option, value, where)
         except ConfigError as error:

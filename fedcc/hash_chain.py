@@ -52,6 +52,15 @@ def read_chain(path: Path) -> tuple[list[dict[str, object]], int]:
     return entries, len(whole)
 
 
+def sync_folder(folder: Path) -> None:
+    """Put a folder's own entries on disk, after a file in it was created or renamed."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class HashChain:
     """One open chain file; holds a lock so that no second process appends to it."""
 
@@ -73,6 +82,8 @@ class HashChain:
                 f"{path} is in use by another run. Wait for it, or name another folder."
             ) from error
         try:
+            if sync:
+                sync_folder(path.parent)  # a new file's name must survive a power cut too
             self.entries, length = read_chain(path)
             os.ftruncate(self._fd, length)
         except BaseException:

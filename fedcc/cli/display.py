@@ -95,7 +95,9 @@ def result_lines(result: "RunResult") -> list[tuple[str, str]]:
     lines = [("outcome", rounds)]
     metric = utility["metric"].upper()
     lines.append((f"test {metric} (simulator)", _four(utility["federated"])))
-    lines += [(f"  {name}", _four(utility[name])) for name in BASELINES if utility[name] is not None]
+    lines += [
+        (f"  {name}", _four(utility[name])) for name in BASELINES if utility[name] is not None
+    ]
     if privacy["epsilon"] is None:
         lines.append(("epsilon", "none: no noise, no guarantee"))
     else:

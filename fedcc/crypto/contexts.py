@@ -2,8 +2,9 @@
 decrypts.
 
 The secret key never leaves `SiteCipher`; `AggregatorCipher` is built from parameter bytes that hold
-no key at all. A peer's ciphertext is coefficients of one fixed length; what SEAL and TenSEAL parse
-beside them is written here, never by a peer. No Galois or relinearisation keys are ever written.
+no key at all. A peer's ciphertext is coefficients, and perhaps a seed, of one fixed length; every
+header that SEAL parses is written here. Only the dealer's parameters and epoch key are parsed as
+they come, once per run. No Galois or relinearisation keys are ever written.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ from fedcc.crypto.parameters import (
 )
 from fedcc.errors import EnvelopeError, ProtocolError
 
+MAX_PARAMETER_BYTES = 100  # parameters take 92 (BFV) or 85 (CKKS); the smallest key takes 62 kB
 _REFUSED = "a ciphertext was refused"
 
 
@@ -83,7 +85,7 @@ def _scheme_of(context: "tenseal.Context") -> Scheme:
 
 
 def parameter_bytes(epoch_key: bytes) -> bytes:
-    """Return the parameters alone (under 100 bytes, no key), for the aggregator."""
+    """Return the parameters alone (at most 100 bytes, no key), for the aggregator."""
     context = tenseal.context_from(epoch_key, n_threads=1)
     return _serialise(context, public_key=False, secret_key=False)
 
@@ -289,15 +291,15 @@ class AggregatorCipher:
         Raises:
             EnvelopeError: if they hold a key, or cannot be loaded.
         """
+        if len(parameters) > MAX_PARAMETER_BYTES:
+            raise EnvelopeError("the HE parameters hold a key; the aggregator must not have one")
         try:
             context = tenseal.context_from(parameters, n_threads=1)
             scheme = _scheme_of(context)
         except (RuntimeError, ValueError) as error:
             raise EnvelopeError("the HE parameters cannot be used") from error
         if _serialise(context, public_key=False, secret_key=False) != parameters:
-            raise EnvelopeError(
-                "the HE parameters hold a key or more; the aggregator must not have one"
-            )
+            raise EnvelopeError("the HE parameters hold more than parameters")
         self._seeded = scheme == "bfv"
         self._evaluator = seal.Evaluator(context.seal_context().data)
         self._ciphertexts = _Ciphertexts(context.seal_context().data, scheme)

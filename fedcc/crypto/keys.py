@@ -37,8 +37,8 @@ class Advert:
 
     def signed_bytes(self, run: str) -> bytes:
         """Return what the signature covers."""
-        head = f"fedcc/advert/v1|{run}|{self.site}|".encode()
-        return head + self.identity + self.channel + self.mask
+        keys = (self.identity.hex(), self.channel.hex(), self.mask.hex())
+        return json.dumps(["fedcc/advert/v1", run, self.site, *keys]).encode()
 
 
 class SiteKeys:
@@ -72,7 +72,7 @@ class SiteKeys:
         try:
             values = json.loads(content)
             return cls(*(bytes.fromhex(values[n]) for n in ("identity", "channel", "mask")))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise RecordError(f"{source} does not hold the keys of a site.") from None
 
     @property
@@ -82,7 +82,7 @@ class SiteKeys:
 
     def advert(self, site: str, run: str) -> Advert:
         """Return the signed public keys."""
-        channel = self._channel.public_key().public_bytes_raw()
+        channel = self._channel_public
         mask = self._mask.public_key().public_bytes_raw()
         unsigned = Advert(site, self.identity, channel, mask, b"")
         return Advert(site, self.identity, channel, mask, self.sign(unsigned.signed_bytes(run)))
@@ -92,15 +92,22 @@ class SiteKeys:
         return self._identity.sign(message)
 
     def mask_secret(self, peer: Advert) -> bytes:
-        """Return the X25519 secret of the mask keys with a peer."""
-        return self._mask.exchange(X25519PublicKey.from_public_bytes(peer.mask))
+        """Return the X25519 secret of the mask keys with a peer.
+
+        Raises:
+            EnvelopeError: if the peer's key cannot be used.
+        """
+        return _exchange(self._mask, peer.mask)
 
     def seal(self, peer: Advert, content: bytes, label: str) -> bytes:
-        """Encrypt bytes to one site; `label` is bound in and must be equal when opening."""
+        """Encrypt bytes to one site; `label` is bound in and must be equal when opening.
+
+        Raises:
+            EnvelopeError: if the peer's key cannot be used.
+        """
+        key = self._channel_key(peer, self._channel_public, peer.channel, label)
         nonce = os.urandom(12)
-        return nonce + AESGCM(self._channel_key(peer, label)).encrypt(
-            nonce, content, label.encode()
-        )
+        return nonce + AESGCM(key).encrypt(nonce, content, label.encode())
 
     def open(self, peer: Advert, sealed: bytes, label: str) -> bytes:
         """Decrypt bytes that `peer` sealed to this site.
@@ -109,15 +116,27 @@ class SiteKeys:
             EnvelopeError: whatever is wrong, the message is the same.
         """
         try:
-            key = AESGCM(self._channel_key(peer, label))
-            return key.decrypt(sealed[:12], sealed[12:], label.encode())
-        except (InvalidTag, ValueError):
+            key = self._channel_key(peer, peer.channel, self._channel_public, label)
+            return AESGCM(key).decrypt(sealed[:12], sealed[12:], label.encode())
+        except (InvalidTag, ValueError, EnvelopeError):
             raise EnvelopeError("a sealed message does not open") from None
 
-    def _channel_key(self, peer: Advert, label: str) -> bytes:
-        secret = self._channel.exchange(X25519PublicKey.from_public_bytes(peer.channel))
-        info = f"fedcc/channel/v1|{label}".encode()
+    @property
+    def _channel_public(self) -> bytes:
+        return self._channel.public_key().public_bytes_raw()
+
+    def _channel_key(self, peer: Advert, sender: bytes, receiver: bytes, label: str) -> bytes:
+        secret = _exchange(self._channel, peer.channel)
+        # Sender and receiver are bound in: a message does not open at the site that sealed it.
+        info = json.dumps(["fedcc/channel/v1", sender.hex(), receiver.hex(), label]).encode()
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
+
+
+def _exchange(private: X25519PrivateKey, public: bytes) -> bytes:
+    try:
+        return private.exchange(X25519PublicKey.from_public_bytes(public))
+    except ValueError:  # a wrong length, or a point of low order
+        raise EnvelopeError("a public key cannot be used") from None
 
 
 def verify_signature(identity: bytes, signature: bytes, message: bytes) -> None:
@@ -136,8 +155,8 @@ def verify_roster(roster: Sequence[Advert], trusted: Mapping[str, bytes], run: s
     """Check a roster against the identities agreed out of band.
 
     Raises:
-        ProtocolError: for a repeated or unknown site.
-        EnvelopeError: if an identity or a signature does not match.
+        ProtocolError: for a repeated site.
+        EnvelopeError: for an unknown site, or if an identity or a signature does not match.
     """
     names = [advert.site for advert in roster]
     if len(set(names)) != len(names):
@@ -150,7 +169,7 @@ def verify_roster(roster: Sequence[Advert], trusted: Mapping[str, bytes], run: s
 
 def roster_hash(roster: Sequence[Advert], run: str) -> bytes:
     """Return the hash of all public keys in the order of the roster."""
-    digest = hashlib.sha256(f"fedcc/roster/v1|{run}".encode())
+    digest = hashlib.sha256(json.dumps(["fedcc/roster/v1", run]).encode())
     for advert in roster:
         digest.update(hashlib.sha256(advert.signed_bytes(run) + advert.signature).digest())
     return digest.digest()

@@ -10,6 +10,7 @@ Sources: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving M
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from fedcc.crypto.parameters import PLAIN_MODULUS
+from fedcc.errors import ProtocolError
 
 SEED_BYTES = 32
 _WORD_BITS = PLAIN_MODULUS.bit_length()
@@ -27,7 +29,11 @@ _WORD_BITS = PLAIN_MODULUS.bit_length()
 
 @dataclass(frozen=True)
 class MaskEntry:
-    """The one-time place of a mask: its parts enter every key derivation."""
+    """The one-time place of a mask: its parts enter every key derivation.
+
+    Raises:
+        ProtocolError: if the cohort names a site twice; its masks would not cancel, or be none.
+    """
 
     run: str
     round_number: int
@@ -35,11 +41,15 @@ class MaskEntry:
     cohort: tuple[str, ...]
     roster_hash: bytes
 
+    def __post_init__(self) -> None:
+        """Check the cohort."""
+        if len(set(self.cohort)) != len(self.cohort):
+            raise ProtocolError("the cohort names a site twice")
+
     def info(self, kind: str, *names: str) -> bytes:
-        """Return the HKDF info of one key of this entry."""
-        cohort = hashlib.sha256("|".join(self.cohort).encode()).hexdigest()
-        parts = ("fedcc", kind, "v1", self.run, self.round_number, self.attempt, cohort, *names)
-        return "|".join(map(str, parts)).encode()
+        """Return the HKDF info of one key of this entry; JSON, so that no two entries share one."""
+        place = (self.run, self.round_number, self.attempt, self.cohort, self.roster_hash.hex())
+        return json.dumps(["fedcc", kind, "v1", *place, *names]).encode()
 
 
 def expand(key: bytes, size: int) -> NDArray[np.uint64]:
@@ -48,7 +58,12 @@ def expand(key: bytes, size: int) -> NDArray[np.uint64]:
     Args:
         key: 32 bytes, used for this call alone.
         size: how many.
+
+    Raises:
+        ValueError: if the key has another length.
     """
+    if len(key) != 32:
+        raise ValueError("a key must have 32 bytes")
     stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
     parts: list[NDArray[np.uint64]] = []
     have = 0
@@ -87,8 +102,10 @@ def pairwise_mask(
         size: number of slots.
 
     Raises:
-        ValueError: if a secret of the cohort is missing.
+        ValueError: if the site is not of the cohort, or a secret of the cohort is missing.
     """
+    if site not in entry.cohort:
+        raise ValueError(f"{site} is not of the cohort")
     total = np.zeros(size, dtype=np.uint64)
     for peer in entry.cohort:
         if peer == site:
@@ -110,7 +127,7 @@ def self_mask(seed: bytes, site: str, entry: MaskEntry, size: int) -> NDArray[np
 
 def seed_commitment(seed: bytes, site: str, entry: MaskEntry) -> bytes:
     """Return the hash by which a site commits to its self-mask seed."""
-    return hashlib.sha256(entry.info("commit", site) + b"|" + seed).digest()
+    return hashlib.sha256(entry.info("commit", site) + seed).digest()
 
 
 def remove_self_masks(
@@ -140,13 +157,9 @@ def transcript_hash(
     It covers the entry, the SHA-256 of each chunk of the aggregate and the seed commitments; never
     a decoded value, which would be an oracle.
     """
-    digest = hashlib.sha256(entry.info("transcript", *entry.cohort))
-    digest.update(entry.roster_hash)
-    for chunk_hash in chunk_hashes:
-        digest.update(chunk_hash)
-    for site in entry.cohort:
-        digest.update(commitments[site])
-    return digest.digest()
+    hashes = [chunk_hash.hex() for chunk_hash in chunk_hashes]
+    committed = [commitments[site].hex() for site in entry.cohort]
+    return hashlib.sha256(entry.info("transcript", *hashes, *committed)).digest()
 
 
 def hash_chunks(chunks: Iterable[bytes]) -> list[bytes]:

@@ -1,7 +1,8 @@
 """Signed integers in lanes of a BFV slot; the sum of packed slots is the packed sum.
 
-A slot is the signed number sum_j q_j 2^(width j), reduced mod t and nothing else: nothing saturates.
-Decoding is signed, lane by lane, so it is exact whenever every *total* fits its lane.
+A slot is the signed number sum_j q_j 2^(width j), reduced mod t and nothing else; nothing
+saturates. Decoding is signed, lane by lane, so it is exact whenever the magnitude of every *total*
+stays below 2^(width - 1).
 """
 
 import numpy as np
@@ -25,9 +26,10 @@ def pack(values: NDArray[np.int64], lanes: int) -> NDArray[np.uint64]:
         lanes: 2 (of 23 bits) or 3 (of 15 bits).
 
     Raises:
-        ValueError: for values beyond 2^39, which no plan's grid can produce.
+        ValueError: for magnitudes from 2^39 on, which no plan's grid can produce.
     """
-    if values.size and int(np.abs(values).max()) >= _SAFE:
+    # Not np.abs: the least int64 is its own absolute value.
+    if values.size and not -_SAFE < values.min() <= values.max() < _SAFE:
         raise ValueError("a value is far outside its lane")
     width = LANE_BITS[lanes]
     padded = np.concatenate([values, np.zeros(-values.size % lanes, dtype=np.int64)])

@@ -18,6 +18,7 @@ from fedcc.errors import ConfigError, RecordError
 # 2026-01-31+01:00 as one o'clock.
 _TIME_OF_DAY = re.compile(r"\d[T ]\d\d", re.IGNORECASE)
 
+
 def admitted_by_consent(
     table: RawTable, consent: ConsentSpec | None, *, now: datetime
 ) -> tuple[list[int], Counter[str]]:

@@ -1,9 +1,11 @@
-"""From raw text cells to admitted, typed rows: consent, duplicates, bounds, redaction, in that order.
+"""From raw text cells to admitted, typed rows: consent, duplicates, bounds, redaction, in order.
 
 Every row that is left out is counted by its reason. Values outside their declared domain end the
 run with file, row and column, or are clamped or dropped where the YAML says so.
 """
 
+import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,7 +97,7 @@ def admit(raw: RawTable, spec: DataSpec, *, now: datetime) -> tuple[Table, GateC
             for _, found in pairs:
                 redacted.update(found)
     position = np.array(rows, dtype=np.int64)
-    test_rows = np.array(raw.has_test_rows or [False] * raw.n_rows, dtype=np.bool_)
+    n_train_rows = raw.n_rows if raw.n_train_rows is None else raw.n_train_rows
     table = Table(
         source=raw.source,
         row=position + 1,
@@ -104,7 +106,7 @@ def admit(raw: RawTable, spec: DataSpec, *, now: datetime) -> tuple[Table, GateC
             k: v.astype(np.int64) for k, v in cells.items() if spec.columns[k].kind != "number"
         },
         texts=texts,
-        from_test_file=test_rows[position],
+        from_test_file=position >= n_train_rows,
     )
     counts = GateCounts(raw.n_rows, dict(refused), clamped, dict(redacted), len(rows))
     return table, counts
@@ -133,7 +135,7 @@ def _typed_cells(
     typed = {n: c for n, c in spec.columns.items() if c.kind is not None or "label" in c.roles}
     values: dict[str, NDArray[np.float64]] = {}
     outside: dict[int, str] = {}
-    clamped = 0
+    clamped: list[int] = []
     for name, column in typed.items():
         parsed = np.empty(len(rows))
         codes = column.codes
@@ -148,12 +150,13 @@ def _typed_cells(
                     outside.setdefault(row, reason)
                     value = 0.0
                 else:
-                    clamped += 1
+                    clamped.append(row)
             parsed[i] = value
         values[name] = parsed
     keep = [i for i, row in enumerate(rows) if row not in outside]
     refused.update(outside.values())
-    return {n: v[keep] for n, v in values.items()}, [rows[i] for i in keep], clamped
+    n_clamped = sum(row not in outside for row in clamped)
+    return {n: v[keep] for n, v in values.items()}, [rows[i] for i in keep], n_clamped
 
 
 def _parse(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None:
@@ -162,27 +165,28 @@ def _parse(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None
         cell = as_text(column.missing)
     if column.kind != "number":
         code = codes.get(cell)
-        if code is None and cell.endswith(".0"):
+        if code is None and re.fullmatch(r"-?\d+\.0", cell):
             code = codes.get(cell[:-2])
         return None if code is None else float(code)
+    number = _number(cell)
+    low, high = column.bounds or (0.0, 0.0)
+    return number if number is not None and low <= number <= high else None
+
+
+def _number(cell: str) -> float | None:
+    """Return a cell's number, or `None` where it holds none; Python's 1_000 is none."""
     try:
         number = float(cell)
     except ValueError:
         return None
-    low, high = column.bounds or (0.0, 0.0)
-    return number if low <= number <= high else None
+    return None if math.isnan(number) or "_" in cell else number
 
 
 def _clamp(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None:
     """Move a number to its nearest bound; an unknown category becomes the declared default."""
-    if column.kind == "number":
-        try:
-            number = float(cell)
-        except ValueError:
-            number = float("nan")
-        if not np.isnan(number):
-            low, high = column.bounds or (0.0, 0.0)
-            return min(max(number, low), high)
+    if column.kind == "number" and (number := _number(cell)) is not None:
+        low, high = column.bounds or (0.0, 0.0)
+        return min(max(number, low), high)
     if "label" in column.roles or column.missing is None:
         return None
     if column.kind == "number":
@@ -192,18 +196,21 @@ def _clamp(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None
 
 def _domain_message(raw: RawTable, spec: DataSpec, name: str, row: int) -> str:
     """Say what is wrong with a cell without showing it."""
-    column = spec.columns[name]
-    where = f"{raw.source}, row {row + 1}, column {name}"
-    if raw.columns[name][row] == "":
-        return f"{where}: the value is missing. Declare columns.{name}.missing, or mend the row."
+    column, cell = spec.columns[name], raw.columns[name][row]
+    where = f"{raw.place(row)}, column {name}"
+    kind = "label" if "label" in column.roles else "value"
+    if cell == "":
+        default = "" if kind == "label" else f"declare columns.{name}.missing, "
+        return f"{where}: the {kind} is missing. Mend the row, {default}or set out_of_bounds: drop."
     if column.kind == "number":
         low, high = column.bounds or (0.0, 0.0)
-        domain = f"a number in [{low:g}, {high:g}]"
+        domain = f"a number in [{as_text(low)}, {as_text(high)}]"
+        if _number(cell) is None:
+            domain += ", written like -1234.5 without unit or thousands sign"
     else:
         domain = f"one of {', '.join(column.categories[:12])}"
         domain += ", …" if len(column.categories) > 12 else ""
-    kind = "label" if "label" in column.roles else "value"
     return (
-        f"{where}: the {kind} is not {domain}. Widen columns.{name} of the data YAML, mend the row, "
-        "or set out_of_bounds to clamp or drop."
+        f"{where}: the {kind} is not {domain}. Widen columns.{name} of the data YAML, mend the "
+        "row, or set out_of_bounds to clamp or drop."
     )

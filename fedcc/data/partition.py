@@ -6,6 +6,7 @@ Only simulations partition; a production site has its own rows.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcc.data.gates import Table
-from fedcc.data.spec import DataSpec
+from fedcc.data.spec import DataSpec, as_text
 from fedcc.errors import ConfigError, RecordError
 
 Rows = NDArray[np.int64]
@@ -32,8 +33,8 @@ class PartitionSettings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if not self.alpha > 0:
-            raise ValueError(f"alpha must be > 0, got {self.alpha}")
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha must be > 0 and finite, got {self.alpha}")
         if self.min_rows < 1:
             raise ValueError(f"min_rows must be at least 1, got {self.min_rows}")
 
@@ -47,24 +48,31 @@ def split_test_rows(table: Table, spec: DataSpec, split_seed: int) -> tuple[Rows
     if spec.test.kind == "file":
         is_test = table.from_test_file
     elif spec.test.kind == "column":
-        is_test = np.array([v == spec.test.value for v in _texts_of(table, spec)], dtype=np.bool_)
+        name, marked = str(spec.test.column), spec.test.mark
+        if name in table.categories:
+            marked = str(spec.columns[name].codes.get(marked))
+        is_test = np.array([text == marked for text in _texts(table, name)], dtype=np.bool_)
     else:
         customers = spec.with_role("customer")
-        keys = table.texts[customers[0]] if customers else [str(row) for row in table.row]
+        keys = _texts(table, customers[0]) if customers else list(map(str, table.row))
         limit = int(float(spec.test.fraction or 0) * 2**64)
         is_test = np.array([_keyed_hash(key, split_seed) < limit for key in keys], dtype=np.bool_)
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     if len(train) == 0 or len(test) == 0:
-        raise RecordError(f"{table.source}: the split leaves no rows for training or for testing.")
+        side = "training" if len(train) == 0 else "test"
+        raise RecordError(
+            f"{table.source}: the split leaves no {side} rows of {table.n_rows}. Check the test "
+            "block of the data YAML."
+        )
     return train, test
 
 
-def _texts_of(table: Table, spec: DataSpec) -> list[str]:
-    name = str(spec.test.column)
+def _texts(table: Table, name: str) -> list[str]:
+    """Return a column as text, whatever its kind; a category as its code."""
     if name in table.texts:
         return table.texts[name]
-    categories = spec.columns[name].categories
-    return [categories[code] for code in table.categories[name]]
+    typed = table.numbers if name in table.numbers else table.categories
+    return [as_text(value) for value in typed[name].tolist()]
 
 
 def _keyed_hash(text: str, seed: int) -> int:
@@ -105,13 +113,13 @@ def partition_rows(
 
 def _cells(table: Table, spec: DataSpec) -> list[Rows]:
     """Return the rows of each cell of the declared site columns, largest cell first."""
-    if spec.sites is None:
+    if not spec.site_columns:
         raise ConfigError(
             f"data.partition=natural: the data YAML '{spec.name}' names no sites.columns. "
-            "Use data.partition=iid or dirichlet."
+            "Add sites: {columns: [NAME]}, or use data.partition=iid or dirichlet."
         )
     columns: list[Sequence[object]] = []
-    for name in spec.sites.columns:
+    for name in spec.site_columns:
         if name in table.numbers:
             columns.append(table.numbers[name].tolist())
         elif name in table.categories:

@@ -36,7 +36,9 @@ class SourceSpec:
     def __post_init__(self) -> None:
         """Check the delimiter and that a package source names its item."""
         if len(self.delimiter) != 1 or self.delimiter in '"\r\n\0':
-            raise ValueError('delimiter must be one sign; for a tab write "\\t" in double quotes')
+            raise ValueError(
+                'delimiter must be one character; for a tab write "\\t" in double quotes'
+            )
         if self.kind == "package" and not (self.package and self.item):
             raise ValueError("a package source needs the keys 'package' and 'item'")
 
@@ -59,6 +61,11 @@ class TestSpec:
             raise ValueError("kind file needs path: the file of test rows")
         if self.kind == "column" and (not self.column or self.value is None):
             raise ValueError("kind column needs column, and value: what marks a test row")
+
+    @property
+    def mark(self) -> str:
+        """The text of a test row's cell in the split column."""
+        return "" if self.value is None else as_text(self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +144,7 @@ class ColumnSpec:
         if (self.kind == "category" or "label" in self.roles) and not self.values:
             raise ValueError("a category or label needs values, agreed in public")
         if "label" in self.roles and (self.kind == "number" or "feature" in self.roles):
-            raise ValueError("a label is not a number and not a feature; give it role and values")
+            raise ValueError("a label takes values, not kind: number, and cannot be a feature")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError("values holds an entry twice")
         if self.missing is not None and not self._in_domain(as_text(self.missing)):

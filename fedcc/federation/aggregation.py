@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from fedcc.crypto.envelopes import Envelope, Header, open_upload
-from fedcc.crypto.keys import Advert, roster_hash, verify_signature
+from fedcc.crypto.keys import Advert, verify_signature
 from fedcc.crypto.masks import MaskEntry, commitments_match, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, ProtocolError, RecordError
 from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.membership import session_hash
 from fedcc.federation.messages import Parcel
 from fedcc.federation.settings import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, expected_upload
@@ -102,13 +103,14 @@ class Aggregator:
     nodes: Mapping[str, int]  # Flower node of each site
     key_id: str
     adder: AggregateSum
-    applied: dict[str, int]  # last round that each site is known to have applied
+    applied: dict[str, int]  # last round that each site of the roster is known to have applied
+    present: set[str]  # sites that answered last
     seconds_adding: float = 0.0
-    _hash: bytes = field(init=False)
+    _session: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        """Fix the hash of the roster."""
-        self._hash = roster_hash(self.roster, self.plan.run)
+        """Fix the hash of roster and plan."""
+        self._session = session_hash(self.roster, self.plan)
 
     @property
     def identities(self) -> dict[str, bytes]:
@@ -117,7 +119,7 @@ class Aggregator:
 
     def entry(self, round_number: int, attempt: int, cohort: tuple[str, ...]) -> MaskEntry:
         """Return the one-time place of an attempt."""
-        return MaskEntry(self.plan.run, round_number, attempt, cohort, self._hash)
+        return MaskEntry(self.plan.run, round_number, attempt, cohort, self._session)
 
     def missing_rounds(self, site: str) -> list[ClosedRound]:
         """Return the closed rounds that a site has not applied yet, in order."""

@@ -10,7 +10,7 @@ from typing import get_args
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedcc.errors import FedccError
+from fedcc.errors import ConfigError, FedccError
 from fedcc.federation.messages import UNAVAILABLE, Exchange, Parcel
 from fedcc.federation.site_round import Site
 
@@ -31,17 +31,28 @@ def _handler(
     exchange: Exchange, sites: Mapping[int, Site]
 ) -> Callable[[Message, Context], Message]:
     def handle(message: Message, context: Context) -> Message:
-        site = sites[int(context.node_config["partition-id"])]
         try:
-            reply = site.answer(exchange, Parcel.from_record(message.content))
-        except FedccError as error:
-            site.refuse(exchange, error)
-            reply = Parcel({"refused": UNAVAILABLE})
-        except Exception as error:
-            bug = FedccError(f"{exchange} failed at {site.name}: {type(error).__name__}")
-            bug.__cause__ = error
-            site.refuse(exchange, bug)
+            site = sites[int(context.node_config["partition-id"])]
+            reply = _answer(site, exchange, message)
+        except Exception:
+            # Not even the site's own log could be written; still no text leaves.
             reply = Parcel({"refused": UNAVAILABLE})
         return Message(reply.to_record(), reply_to=message)
 
     return handle
+
+
+def _answer(site: Site, exchange: Exchange, message: Message) -> Parcel:
+    """Return the site's answer, or the one code of every refusal after logging its reason."""
+    try:
+        return site.answer(exchange, Parcel.from_record(message.content))
+    except FedccError as error:
+        site.refuse(exchange, error)
+    except OSError as error:
+        text = f"{site.name}: its files cannot be written: {error.strerror}. Free space and resume."
+        site.refuse(exchange, ConfigError(text))
+    except Exception as error:
+        bug = FedccError(f"{exchange} failed at {site.name}: {type(error).__name__}")
+        bug.__cause__ = error
+        site.refuse(exchange, bug)
+    return Parcel({"refused": UNAVAILABLE})

@@ -40,7 +40,7 @@ def conclude(
     Raises:
         OSError: if the folder cannot be written.
     """
-    monitor.note_void_rounds()
+    monitor.note_the_rest()
     lines = run.folder.read_metrics()
     rounds = max(monitor.observer.states, default=0)
     baselines = None

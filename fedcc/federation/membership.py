@@ -5,15 +5,17 @@ for the whole run. The epoch key is dealt by one site, sealed to each other, and
 under itself.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from fedcc.crypto import contexts
 from fedcc.crypto.keys import Advert, SiteKeys, roster_hash, verify_roster, verify_signature
 from fedcc.crypto.masks import MaskEntry
-from fedcc.crypto.parameters import Scheme
 from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.federation.messages import Parcel
+from fedcc.federation.settings import RunPlan
 from fedcc.training.checkpoints import write_whole
 
 
@@ -21,35 +23,62 @@ class Membership:
     """Keys and roster of one site."""
 
     def __init__(
-        self, site: str, keys: SiteKeys, epoch_key: Path, trusted: Mapping[str, bytes]
+        self,
+        site: str,
+        keys: SiteKeys,
+        epoch_key: Path,
+        binding: Path,
+        trusted: Mapping[str, bytes],
     ) -> None:
-        """Take up an epoch key that an earlier part of the run left on disk."""
+        """Take up what an earlier part of the run left on disk.
+
+        Args:
+            site: whose membership.
+            keys: its private keys.
+            epoch_key: file of the HE key.
+            binding: file that ties this site's state to one session, see `take_session`.
+            trusted: identity key of each site, agreed out of band.
+        """
         self.site, self.keys = site, keys
         self._trusted = trusted
-        self._file = epoch_key
+        self._file, self._binding = epoch_key, binding
         self.epoch_key = epoch_key.read_bytes() if epoch_key.exists() else None
         self.roster: tuple[Advert, ...] = ()
-        self.roster_hash = b""
-        self._run = ""
+        self.session = b""
 
-    def take_roster(self, roster: tuple[Advert, ...], run: str) -> None:
-        """Accept the roster of a run, once.
+    def take_session(self, roster: tuple[Advert, ...], plan: RunPlan) -> None:
+        """Accept the roster and the plan of a run, once and for good.
+
+        The session hash covers both. It enters every mask key, transcript and header, so sites
+        that were shown different plans or rosters can neither cancel masks nor co-sign. It is kept
+        on disk: after a restart nothing else is accepted with this site's keys and model.
 
         Raises:
-            ProtocolError: if it lacks this site or differs from what was accepted before.
+            ProtocolError: if the roster is not that of the plan, or the session is another one.
             EnvelopeError: if an identity or signature does not match.
         """
-        verify_roster(roster, self._trusted, run)
-        if self.site not in [advert.site for advert in roster]:
-            raise ProtocolError("the roster does not name this site")
-        if self.roster and (self._run, self.roster) != (run, roster):
-            raise ProtocolError("the roster changed within a run")
-        self._run, self.roster, self.roster_hash = run, roster, roster_hash(roster, run)
+        verify_roster(roster, self._trusted, plan.run)
+        if [advert.site for advert in roster] != list(plan.sites) or self.site not in plan.sites:
+            raise ProtocolError("the roster is not that of the plan")
+        session = session_hash(roster, plan)
+        place = json.dumps({"run": plan.run, "session": session.hex()})
+        if self._binding.exists():
+            if self._binding.read_text() != place:
+                raise ProtocolError("the plan or the roster changed within a run")
+        else:
+            write_whole(self._binding, place.encode(), mode=0o600)
+        self.roster, self.session = roster, session
 
-    def deal(self, scheme: Scheme) -> Parcel:
-        """Make the epoch key, unless there is one, and seal it to every site of the roster."""
+    def deal(self, plan: RunPlan) -> Parcel:
+        """Make the epoch key, unless there is one, and seal it to every site of the roster.
+
+        Raises:
+            ProtocolError: if this site is not the first of the roster, or there is no encryption.
+        """
+        if self.roster[0].site != self.site or plan.scheme == "none":
+            raise ProtocolError("this site does not deal a key in this run")
         if self.epoch_key is None:
-            self._keep(contexts.create_epoch_key(scheme))
+            self._keep(contexts.create_epoch_key(plan.scheme))
         key = self.epoch_key or b""
         sealed = [self.keys.seal(peer, key, self._label(peer.site)) for peer in self.roster]
         # Public: parameters and name of the key. The key itself is sealed to each site.
@@ -62,13 +91,16 @@ class Membership:
         Raises:
             EnvelopeError: if it does not open, or is not the key that was named to all.
         """
-        if self.epoch_key is None:
-            self._keep(self.keys.open(self.roster[0], sealed, self._label(self.site)))
-        if self.key_name != named:
+        key = self.epoch_key
+        if key is None:
+            key = self.keys.open(self.roster[0], sealed, self._label(self.site))
+        if contexts.key_id(key) != named:
             raise EnvelopeError("the epoch key is not the one that was named")
+        if self.epoch_key is None:
+            self._keep(key)
 
     def _label(self, receiver: str) -> str:
-        return f"epoch-key|{self._run}|{self.roster_hash.hex()}|{receiver}"
+        return json.dumps(["epoch-key", self.session.hex(), receiver])
 
     def _keep(self, key: bytes) -> None:
         self.epoch_key = key
@@ -107,3 +139,9 @@ class Membership:
             raise EnvelopeError("not every survivor signed")
         for site in entry.cohort:
             verify_signature(identities[site], signatures[site], transcript)
+
+
+def session_hash(roster: tuple[Advert, ...], plan: RunPlan) -> bytes:
+    """Return the hash of a run's roster and plan together."""
+    parts = ["fedcc/session/v1", roster_hash(roster, plan.run).hex(), plan.sha256]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()

@@ -30,7 +30,7 @@ class Monitor:
         """Start before the first message."""
         self._run, self.tell = run, progress
         self._module = build_module(run.settings.model, run.data.test.features.shape[1])
-        self.observer = Observer(run.plan)
+        self.observer = Observer(run.plan, run.newest_state())
         self.watch = Watch(on_upload=self.observer.on_upload, on_applied=self.observer.on_applied)
         self.record = AggregatorRecord()
         self.stop = threading.Event()
@@ -52,10 +52,9 @@ class Monitor:
         )
 
     def after_exchange(self, message: Message) -> None:
-        """Note what an exchange brought; stop here if the user asked to.
+        """Note what an exchange brought.
 
         Raises:
-            KeyboardInterrupt: between two rounds, after a stop was asked for.
             FedccError: a site's refusal that is no matter of budget or policy; in one process that
                 is a finding, not a dropout.
         """
@@ -68,8 +67,6 @@ class Monitor:
         for refusal in self.watch.refusals:
             if not isinstance(refusal, BudgetExceeded | PolicyViolation):
                 raise refusal
-        if self.stop.is_set() and kind == "unmask":
-            raise KeyboardInterrupt
 
     def _keep_noise(self, round_number: int, attempt: int) -> None:
         """Keep the noise of a sum for the baseline that uses the very same noise."""
@@ -86,7 +83,8 @@ class Monitor:
 
     def _note_round(self, record: RoundRecord) -> None:
         self._noted += 1
-        self._metric = self.utility() if record.closed else self._metric
+        applied = record.closed and record.round_number in self.observer.states
+        self._metric = self.utility() if applied else self._metric
         spent = summary.epsilons(self._run.plan, self.attempts_before + self._noted)
         self._run.folder.append_metrics(
             {
@@ -98,7 +96,7 @@ class Monitor:
                 "bytes_up": record.bytes_up,
                 "bytes_down": record.bytes_down,
                 **spent,
-                churn.METRIC: self._metric if record.closed else None,
+                churn.METRIC: self._metric if applied else None,
             }
         )
         void = f"round {record.round_number}, attempt {record.attempt} is void"
@@ -116,11 +114,10 @@ class Monitor:
             )
         )
 
-    def note_void_rounds(self) -> None:
-        """Write what is left when a run ends early."""
+    def note_the_rest(self) -> None:
+        """Write what is left when a run ends early; a model not applied yet has no metric."""
         for record in self.record.rounds[self._noted :]:
-            if not record.closed:
-                self._note_round(record)
+            self._note_round(record)
 
     def utility(self) -> float | None:
         """Return the test metric of the model that would be released now."""

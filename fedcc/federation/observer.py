@@ -31,13 +31,14 @@ class _AttemptSums:
 class Observer:
     """Collects what a simulation reports about itself."""
 
-    def __init__(self, plan: RunPlan) -> None:
-        """Start empty."""
+    def __init__(self, plan: RunPlan, state: ModelState | None) -> None:
+        """Start empty, or with the newest checkpoint of a resumed run."""
         self._plan = plan
         self._sums: dict[tuple[int, int], _AttemptSums] = {}
         self.max_abs_error = 0.0  # of a decoded sum against the noised float sums, gradient units
         self.checked_sums = 0
-        self.states: dict[int, ModelState] = {}  # the newest copy, by rounds applied
+        # The newest copy of the model, by rounds applied.
+        self.states = {} if state is None else {state.rounds_applied: state}
 
     def on_upload(self, note: UploadNote) -> None:
         """Add up what a site uploads."""

@@ -15,6 +15,8 @@ from fedcc.federation.run_folder import RunFolder
 from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.simulated_data import SimulatedData, load_data
 from fedcc.models.tabular import build_module, parameter_count
+from fedcc.models.update import ModelState
+from fedcc.training.checkpoints import load_state
 
 Clock = Callable[[], datetime]
 
@@ -28,6 +30,12 @@ class PreparedRun:
     data: SimulatedData
     folder: RunFolder
     resumed: bool
+
+    def newest_state(self) -> ModelState | None:
+        """Return the newest checkpoint of any simulated site, or `None`."""
+        files = [self.folder.site_files(site).checkpoint for site in self.plan.sites]
+        states = [load_state(file) for file in files if file.exists()]
+        return max(states, key=lambda state: state.rounds_applied, default=None)
 
 
 def disk_error(path: Path, error: OSError) -> ConfigError:

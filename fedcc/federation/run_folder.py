@@ -60,6 +60,7 @@ class RunFolder:
             checkpoint=self.path / "checkpoints" / f"{site}.safetensors",
             keys=self.path / "secrets" / f"{site}.keys.json",
             epoch_key=self.path / "secrets" / f"{site}.epoch-key",
+            binding=self.path / "secrets" / f"{site}.session.json",
         )
 
     @property

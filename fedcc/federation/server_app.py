@@ -1,8 +1,10 @@
 """The ServerApp: the aggregator's half of a run, for any Flower grid.
 
-It holds the public plan, folders and open logs; no key, no model and no reference to a site.
+It holds the public plan, folders and open logs; no key, no model and no site. (While it runs, it is
+handed a grid; only the in-process grid of a simulation has sites behind it.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +32,12 @@ def build_server_app(
     store_folder: Path,
     wire_file: Path,
     record: AggregatorRecord,
+    should_stop: Callable[[], bool],
 ) -> ServerApp:
-    """Return the app that runs one federation and fills `record`."""
+    """Return the app that runs one federation and fills `record`.
+
+    Between two rounds it asks `should_stop` whether to end early.
+    """
     app = ServerApp()
 
     @app.main()
@@ -41,7 +47,9 @@ def build_server_app(
             wire_file, update_kind="plaintext" if plan.scheme == "none" else "ciphertext"
         )
         try:
-            aggregator = run_federation(grid, plan, store, wire, settings, record.rounds.append)
+            aggregator = run_federation(
+                grid, plan, store, wire, settings, record.rounds.append, should_stop
+            )
             record.seconds_adding = aggregator.seconds_adding
         finally:
             wire.close()

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from fedcc.models.tabular import ModelSettings
 from fedcc.models.update import UpdateRule
 from fedcc.privacy.accounting import Mechanism, PrivacyEvent
 from fedcc.privacy.calibration import PrivacySettings
+from fedcc.privacy.noise_shares import Grid, overflow_z
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,9 +224,30 @@ class RunPlan:
         return config.build(cls, values, "plan")
 
     @property
+    def sha256(self) -> str:
+        """Hash of the plan, in hexadecimal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
     def masked(self) -> bool:
         """Whether uploads carry masks."""
         return self.scheme == "bfv"
+
+    @property
+    def grid(self) -> Grid:
+        """The public grid."""
+        return Grid(steps_per_unit=self.steps_per_unit, box=self.box)
+
+    @property
+    def sum_bound(self) -> float:
+        """Magnitude that no coordinate of an honest sum exceeds, but with probability 1e-12.
+
+        In gradient units; the sum of all boxes and the tail of the noise of all planned sites.
+        """
+        sites = len(self.sites)
+        z = overflow_z(self.n_parameters * self.max_attempts)
+        noise = z * math.sqrt(sites * self.own_variance)
+        return sites * self.box + noise + sites / self.steps_per_unit
 
     @property
     def event(self) -> PrivacyEvent:

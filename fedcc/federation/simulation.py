@@ -34,7 +34,7 @@ from fedcc.federation.progress import (
     stop_on_signal,
 )
 from fedcc.federation.server_app import build_server_app
-from fedcc.federation.settings import SimulationSettings
+from fedcc.federation.settings import SimulationSettings, data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
 from fedcc.tasks import churn
@@ -117,10 +117,10 @@ def _guarded(run: PreparedRun, monitor: Monitor, work: Callable[[], None]) -> Fe
     except TooFewSites as error:
         # A site that refused is the reason; the aggregator only knows that it did not answer.
         return monitor.watch.refusals[0] if monitor.watch.refusals else error
+    except (Interrupted, KeyboardInterrupt):
+        return Interrupted(_how_to_resume(run, monitor))
     except FedccError as error:
         return error
-    except KeyboardInterrupt:
-        return Interrupted(_how_to_resume(run, monitor))
     return None
 
 
@@ -144,6 +144,7 @@ def _run_apps(
         store_folder=run.folder.aggregator_store,
         wire_file=run.folder.wire,
         record=monitor.record,
+        should_stop=monitor.stop.is_set,
     )
     grid = InProcessGrid(
         build_client_app(dict(enumerate(sites))),
@@ -158,12 +159,17 @@ def _run_apps(
 def _open_sites(run: PreparedRun, watch: Watch, clock: Clock, sites: list[Site]) -> None:
     plan = run.plan
     keys = {name: run.folder.site_keys(name) for name in plan.sites}
+    settings = run.settings
     policy = SitePolicy(
+        approved_plans=frozenset({plan.sha256}),
         purpose=churn.PURPOSE,
-        data_sha256=plan.data_sha256,
-        max_epsilon=planning.budget(plan, run.settings.privacy.epsilon),
-        delta=plan.delta,
-        min_sites=plan.min_sites,
+        data_sha256=data_sha256(settings.data),
+        max_epsilon=planning.budget(plan, settings.privacy.epsilon),
+        delta=settings.privacy.delta,
+        schemes=frozenset({settings.crypto.scheme}),
+        noises=frozenset({settings.privacy.noise}),
+        min_sites=settings.privacy.min_sites or settings.sites,
+        min_collusion=settings.privacy.tolerated_collusion,
         trusted={name: keys[name].identity for name in plan.sites},
     )
     for name, examples in zip(plan.sites, run.data.sites, strict=True):
@@ -175,7 +181,7 @@ def _open_sites(run: PreparedRun, watch: Watch, clock: Clock, sites: list[Site])
                 policy,
                 keys=keys[name],
                 now=clock,
-                seed=run.settings.seed,
+                seed=settings.seed,
                 watch=watch,
             )
         )

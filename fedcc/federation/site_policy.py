@@ -1,22 +1,37 @@
-"""What a site admits: the checks that a plan must pass before anything is computed."""
+"""What a site admits: the checks that a plan must pass before anything is computed.
 
+Two things are asked of a plan: that it is, to the byte, the one that this site's operator approved,
+and that its numbers are sound by themselves. Approval alone would trust whoever wrote the plan;
+soundness alone would let an aggregator show different sites different sound plans.
+"""
+
+import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedcc.crypto.parameters import LANE_BITS, MIN_ENCRYPTED_SITES, Scheme
 from fedcc.errors import PolicyViolation
 from fedcc.federation.settings import RunPlan
+from fedcc.privacy.noise_shares import grid_fits
 from fedcc.training.dp_sgd import NORM_SLACK
+
+SLACK = 1 - 1e-12  # float64 rounding of products that both sides compute
 
 
 @dataclass(frozen=True, kw_only=True)
 class SitePolicy:
     """What this site admits; a plan may be stricter, never weaker."""
 
+    approved_plans: frozenset[str]  # SHA-256 of each plan that the operator approved
     purpose: str
     data_sha256: str
     max_epsilon: float | None
     delta: float
+    schemes: frozenset[Scheme]
+    noises: frozenset[str]
     min_sites: int
+    min_collusion: int
     trusted: Mapping[str, bytes]  # identity key of each site, agreed out of band
 
     def check(self, plan: RunPlan) -> None:
@@ -25,23 +40,49 @@ class SitePolicy:
         Raises:
             PolicyViolation: names the first field that is wrong.
         """
-        honest = plan.min_sites - plan.tolerated_collusion
-        total = (plan.noise_multiplier * plan.sensitivity) ** 2
-        needed = total / honest if plan.noise == "shared" and honest > 0 else total
+        numbers = [v for v in dataclasses.astuple(plan) if isinstance(v, float)]
         findings = {
+            "numbers": not all(map(math.isfinite, numbers)),
             "purpose": plan.purpose != self.purpose,
             "data_sha256": plan.data_sha256 != self.data_sha256,
+            "unit": plan.unit != "record",
             "delta": plan.delta > self.delta,
-            "min_sites": plan.min_sites < self.min_sites or plan.min_sites > len(plan.sites),
-            "tolerated_collusion": plan.tolerated_collusion < 1
-            or (plan.noise == "shared" and honest < 1),
-            "sensitivity": plan.sensitivity < plan.max_grad_norm * NORM_SLACK * (1 - 1e-12),
-            "own_variance": plan.own_variance < needed * (1 - 1e-12),
-            "noise": (plan.mechanism == "none") != (self.max_epsilon is None),
-            "mechanism": plan.mechanism == "gaussian_share"
-            and not (plan.noise == "shared" and plan.masked),
-            "sites": len(plan.sites) < 3 and plan.scheme != "none",
+            "scheme": plan.scheme not in self.schemes,
+            "noise": plan.noise not in self.noises,
+            "sites": set(plan.sites) != set(self.trusted)
+            or (len(plan.sites) < MIN_ENCRYPTED_SITES and plan.scheme != "none"),
+            "min_sites": not self.min_sites <= plan.min_sites <= len(plan.sites),
+            "tolerated_collusion": plan.tolerated_collusion < max(1, self.min_collusion),
+            "max_attempts": not 1 <= plan.rounds <= plan.max_attempts,
         }
         for name, wrong in findings.items():
-            if wrong:
-                raise PolicyViolation(f"the plan's {name} is not admitted by this site.")
+            self._refuse_if(wrong, name)
+        self._check_noise(plan)
+        self._refuse_if(plan.sha256 not in self.approved_plans, "hash")
+
+    def _check_noise(self, plan: RunPlan) -> None:
+        """Recompute what the noise must be, and that the grid cannot saturate."""
+        honest = plan.min_sites - plan.tolerated_collusion
+        total = (plan.noise_multiplier * plan.sensitivity) ** 2
+        shared = plan.noise == "shared"
+        needed = total / honest if shared and honest > 0 else total
+        self._refuse_if(shared and honest < (2 if plan.masked else 1), "tolerated_collusion")
+        self._refuse_if(plan.sensitivity < plan.max_grad_norm * NORM_SLACK * SLACK, "sensitivity")
+        self._refuse_if(plan.own_variance < needed * SLACK, "own_variance")
+        none = plan.noise == "none"
+        self._refuse_if(none != (self.max_epsilon is None), "noise")
+        mechanism = "gaussian_share" if shared and plan.masked else "gaussian_alone"
+        self._refuse_if(plan.mechanism != ("none" if none else mechanism), "mechanism")
+        fits = grid_fits(
+            plan.grid,
+            capacity=1 << (LANE_BITS[plan.lanes] - 1),
+            n_sites=len(plan.sites),
+            own_variance=plan.own_variance,
+            coordinates=plan.n_parameters * plan.max_attempts,
+        )
+        self._refuse_if(not fits, "grid")
+
+    @staticmethod
+    def _refuse_if(wrong: bool, name: str) -> None:
+        if wrong:
+            raise PolicyViolation(f"the plan's {name} is not admitted by this site.")

@@ -6,7 +6,6 @@ per attempt and opens its self mask only when all survivors signed the same. Ref
 here and are one code on the wire. Nothing in this module knows Flower.
 """
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from fedcc.crypto.masks import (
     seed_commitment,
     transcript_hash,
 )
-from fedcc.errors import EnvelopeError, FedccError, PolicyViolation, ProtocolError
+from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
 from fedcc.federation.membership import Membership
 from fedcc.federation.messages import (
@@ -52,6 +51,8 @@ from fedcc.tasks.churn import Examples
 from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import ClippedGradients
 
+MAX_PARAMETER = 1e9  # public; float32 gradients of features of norm 1 stay finite far beyond
+
 
 @dataclass(frozen=True)
 class SiteFiles:
@@ -62,6 +63,7 @@ class SiteFiles:
     checkpoint: Path
     keys: Path
     epoch_key: Path
+    binding: Path
 
 
 @dataclass
@@ -143,6 +145,8 @@ class Site:
         self.name = name
         self.seconds = SiteSeconds()
         self.watch = watch
+        if not np.isfinite(examples.features).all():
+            raise ValueError("features must be finite")
         self._files, self._examples, self._policy = files, examples, policy
         self._now, self._seed = now, seed
         self.ledger = Ledger.open(files.ledger, max_epsilon=policy.max_epsilon, delta=policy.delta)
@@ -151,7 +155,7 @@ class Site:
         except BaseException:
             self.ledger.close()
             raise
-        self._members = Membership(name, keys, files.epoch_key, policy.trusted)
+        self._members = Membership(name, keys, files.epoch_key, files.binding, policy.trusted)
         self.state = load_state(files.checkpoint) if files.checkpoint.exists() else None
         self._running: _Running | None = None
         self._attempt: _OpenAttempt | None = None
@@ -197,8 +201,8 @@ class Site:
     def _deal(self, request: Parcel) -> Parcel:
         plan = RunPlan.from_json(request.text("plan"))
         self._policy.check(plan)
-        self._members.take_roster(roster_from_json(request.text("roster")), plan.run)
-        parcel = self._members.deal(plan.scheme)
+        self._members.take_session(roster_from_json(request.text("roster")), plan)
+        parcel = self._members.deal(plan)
         self._note("deal", f"epoch key {self._members.key_name}")
         return parcel
 
@@ -206,12 +210,10 @@ class Site:
         """Check the plan, take the epoch key and prepare to train."""
         plan = RunPlan.from_json(request.text("plan"))
         self._policy.check(plan)
-        if self._running is not None and self._running.plan != plan:
-            raise ProtocolError("the plan changed within a run")
-        self._members.take_roster(roster_from_json(request.text("roster")), plan.run)
         applied = self.state.rounds_applied if self.state is not None else 0
         attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
         self.ledger.check(plan.event, min(plan.rounds - applied, attempts_left))
+        self._members.take_session(roster_from_json(request.text("roster")), plan)
         if plan.scheme != "none":
             self._members.open_epoch_key(request.raw("sealed_key"), request.text("key_id"))
         settings = ModelSettings(
@@ -231,8 +233,7 @@ class Site:
             ClippedGradients(module, self._examples, plan.max_grad_norm),
             self._members.mask_secrets(),
         )
-        digest = hashlib.sha256(plan.to_json().encode()).hexdigest()
-        self._note("accept", f"plan {digest} of run {plan.run}")
+        self._note("accept", f"plan {plan.sha256} of run {plan.run}")
         return Parcel({"key_id": self._members.key_name})
 
     def _run(self) -> tuple[_Running, ModelState]:
@@ -255,9 +256,11 @@ class Site:
             raise ProtocolError("this site is not of the cohort, or the round is not planned")
         if round_number != state.rounds_applied + 1:
             raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
-        entry = MaskEntry(plan.run, round_number, attempt, cohort, self._members.roster_hash)
+        entry = MaskEntry(plan.run, round_number, attempt, cohort, self._members.session)
         charge = Charge(plan.event, plan.run, round_number, attempt, plan.purpose)
         self._void_open_attempt()
+        if len(self.ledger.used(plan.run)) >= plan.max_attempts:
+            raise BudgetExceeded("every attempt that the plan's noise was calibrated for is used.")
         self.ledger.reserve(charge, now=self._now())
         update = self._noised_update(running, round_number, attempt, state)
         seed = os.urandom(SEED_BYTES)
@@ -347,7 +350,7 @@ class Site:
         if closed.round_number != state.rounds_applied + 1 or closed.round_number > plan.rounds:
             raise ProtocolError("a closed round is out of order")
         self._members.check_cohort(closed.cohort, plan.min_sites)
-        entry = closed.entry(plan.run, self._members.roster_hash)
+        entry = closed.entry(plan.run, self._members.session)
         if set(closed.commitments) != set(closed.cohort):
             raise EnvelopeError("a closed round lacks a commitment")
         transcript = transcript_hash(entry, hash_chunks(closed.aggregate), closed.commitments)
@@ -357,7 +360,14 @@ class Site:
         started = time.perf_counter()
         gradient_sum = running.cipher.reveal(closed.aggregate, closed.seeds, entry)
         self.seconds.decrypt += time.perf_counter() - started
-        self.state = apply_gradient_sum(state, gradient_sum, plan.rule)
+        # Public bounds on a public sum. Whatever an aggregator adds to it, no parameter can grow
+        # until a gradient overflows, so no later failure can depend on somebody's row.
+        if not np.abs(gradient_sum).max() <= plan.sum_bound:
+            raise EnvelopeError("an aggregate was refused")
+        state = apply_gradient_sum(state, gradient_sum, plan.rule)
+        if not np.abs(state.parameters).max() <= MAX_PARAMETER:
+            raise EnvelopeError("an aggregate was refused")
+        self.state = state
         save_state(self._files.checkpoint, self.state)
         if self.watch.on_applied is not None:
             self.watch.on_applied(self.name, closed, gradient_sum, self.state)

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from flwr.serverapp import Grid
 
 from fedcc.crypto.masks import MaskEntry, hash_chunks
-from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, ProtocolError, TooFewSites
+from fedcc.errors import (
+    BudgetExceeded,
+    EnvelopeError,
+    FedccError,
+    Interrupted,
+    ProtocolError,
+    TooFewSites,
+)
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.closed_round import closed_parcel
 from fedcc.federation.link import Link, Traffic
@@ -63,7 +70,11 @@ def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) ->
             applied[advert.site] = rounds_applied
             node_of[advert.site] = int(name)
     roster = tuple(adverts[site] for site in plan.sites if site in adverts)
-    _enough(len(roster), plan, "joined")
+    if len(roster) < len(plan.sites):
+        raise TooFewSites(
+            f"{len(roster)} of {len(plan.sites)} sites joined; the plan's roster is fixed, so all "
+            "of them must be there when a run begins or is resumed."
+        )
     common = {"plan": plan.to_json(), "roster": roster_to_json(roster)}
     key_name, parameters = "none", None
     sealed: dict[str, bytes] = {}
@@ -101,7 +112,8 @@ def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) ->
         nodes={site: node_of[site] for site in ready},
         key_id=key_name,
         adder=AggregateSum(plan, parameters),
-        applied={site: applied[site] for site in ready},
+        applied=applied,
+        present=set(ready),
     )
 
 
@@ -114,11 +126,15 @@ def _enough(count: int, plan: RunPlan, what: str) -> None:
 
 
 def run_rounds(
-    link: Link, aggregator: Aggregator, on_record: Callable[[RoundRecord], None]
+    link: Link,
+    aggregator: Aggregator,
+    on_record: Callable[[RoundRecord], None],
+    should_stop: Callable[[], bool],
 ) -> None:
     """Run every round that is left and hand the last aggregate to the sites.
 
     Raises:
+        Interrupted: between two rounds, when `should_stop` says so.
         TooFewSites: when the reserved retries are used up.
         BudgetExceeded: when no attempt is left that the noise was calibrated for.
     """
@@ -131,6 +147,8 @@ def run_rounds(
             f"round {store.last_closed}. Start a new run with more privacy.reserved_retries."
         )
     while store.last_closed < last_round:
+        if should_stop():
+            raise Interrupted(f"interrupted after round {store.last_closed}")
         _run_round(link, aggregator, store.last_closed + 1, on_record)
         last_round = min(last_round, store.last_closed + plan.max_attempts - store.attempts_used)
     _finish(link, aggregator)
@@ -145,7 +163,7 @@ def _run_round(
     """Try one round until it closes or the retries are used up."""
     plan, store = aggregator.plan, aggregator.store
     everyone = tuple(site for site in plan.sites if site in aggregator.nodes)
-    cohort = everyone
+    cohort = _present(link, aggregator, round_number)
     while True:
         attempt = store.start_attempt(round_number)
         started = time.monotonic()
@@ -174,6 +192,26 @@ def _run_round(
                 "retries are used up. The run can be resumed with --resume."
             )
         cohort = tuple(answered) if len(answered) >= plan.min_sites else everyone
+        aggregator.present = set(cohort)
+
+
+def _present(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str, ...]:
+    """Return the cohort of a new round: the last one, and lost sites that answer again.
+
+    Asking costs nothing; starting a round with a site that is gone would cost everybody a charge.
+    """
+    plan = aggregator.plan
+    request = Parcel({"run": plan.run, "round": round_number, "attempt": 1})
+    lost = {
+        node: (site, request)
+        for site, node in aggregator.nodes.items()
+        if site not in aggregator.present
+    }
+    if lost:
+        aggregator.present |= set(link.exchange("join", round_number, lost))
+    if len(aggregator.present) < plan.min_sites:
+        aggregator.present = set(aggregator.nodes)
+    return tuple(site for site in plan.sites if site in aggregator.present)
 
 
 def _attempt(link: Link, aggregator: Aggregator, entry: MaskEntry) -> tuple[list[str], bool]:
@@ -271,9 +309,10 @@ def run_federation(
     wire: WireLog,
     settings: FederationSettings,
     on_record: Callable[[RoundRecord], None],
+    should_stop: Callable[[], bool],
 ) -> Aggregator:
     """Run a whole federation over a grid; see `set_up` and `run_rounds` for errors."""
     link = Link(grid, wire, settings.timeout_seconds)
     aggregator = set_up(link, plan, store, settings.join_timeout_seconds)
-    run_rounds(link, aggregator, on_record)
+    run_rounds(link, aggregator, on_record, should_stop)
     return aggregator

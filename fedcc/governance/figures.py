@@ -9,7 +9,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 INK, MUTED, ACCENT, WARN, SECOND = "#1f2933", "#7b8794", "#0b6e99", "#b42318", "#8a5a00"
 SIZE = (6.4, 3.6)
@@ -17,8 +19,9 @@ SIZE = (6.4, 3.6)
 Rows = Sequence[Mapping[str, Any]]
 
 
-def _canvas(title: str, unsafe: Sequence[str]) -> tuple[Figure, Any]:
-    figure = Figure(figsize=SIZE, layout="constrained")
+def _canvas(title: str, unsafe: Sequence[str], left: float = 0.11) -> tuple[Figure, Any]:
+    figure = Figure(figsize=SIZE)
+    figure.subplots_adjust(left=left, right=0.97, bottom=0.14, top=0.91)
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=10.5, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
@@ -43,7 +46,8 @@ def _canvas(title: str, unsafe: Sequence[str]) -> tuple[Figure, Any]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "fedcc"})
+    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "fedcc"})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -65,6 +69,7 @@ def convergence(summary: Mapping[str, Any], metrics: Rows) -> str:
     for key, (colour, line, label) in styles.items():
         if utility[key] is not None:
             axes.axhline(utility[key], color=colour, linestyle=line, linewidth=1.2, label=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("round", fontsize=9)
     axes.set_ylabel(name.upper(), fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
@@ -91,6 +96,7 @@ def epsilon_burn_down(summary: Mapping[str, Any], metrics: Rows) -> str:
         text = f"{label}: {privacy[key]:.3g}"
         axes.plot(attempts, values, color=colour, linewidth=2, linestyle=line, label=text)
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("attempt", fontsize=9)
     axes.set_ylabel("epsilon", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
@@ -113,6 +119,7 @@ def bytes_per_round(summary: Mapping[str, Any], metrics: Rows) -> str:
         label="down",
     )
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("attempt", fontsize=9)
     axes.set_ylabel("kB", fontsize=9)
     axes.legend(fontsize=8, frameon=False)
@@ -121,7 +128,7 @@ def bytes_per_round(summary: Mapping[str, Any], metrics: Rows) -> str:
 
 def aggregator_view(summary: Mapping[str, Any], wire: Sequence[tuple[str, str, int, int]]) -> str:
     """Draw the bytes that reached the aggregator; `wire` holds (field, kind, count, bytes)."""
-    figure, axes = _canvas("What reached the aggregator", summary["unsafe"])
+    figure, axes = _canvas("What reached the aggregator", summary["unsafe"], left=0.25)
     colours = {"ciphertext": ACCENT, "public": MUTED, "plaintext": WARN, "metric": SECOND}
     rows = list(reversed(wire))
     axes.barh(
@@ -130,9 +137,18 @@ def aggregator_view(summary: Mapping[str, Any], wire: Sequence[tuple[str, str, i
         color=[colours[kind] for _, kind, *_ in rows],
     )
     axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("bytes over the whole run (logarithmic)", fontsize=9)
     axes.grid(axis="y", visible=False)
     for position, (_, kind, count, size) in enumerate(rows):
-        axes.annotate(f" {count} x {kind}", (size, position), fontsize=7.5, va="center", color=INK)
+        axes.annotate(
+            f"{count} x {kind}",
+            (size, position),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=7.5,
+            va="center",
+            color=INK,
+        )
     axes.set_xlim(right=10 ** (math.ceil(math.log10(max(size for *_, size in rows))) + 1.2))
     return _svg(figure)

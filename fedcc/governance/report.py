@@ -14,6 +14,7 @@ NOT_COVERED = (
     "purpose and retention per row, opt-out during a run, rights of access and erasure",
     "names, street addresses and spoken numbers in free text are not redacted",
     "fairness and explanations of single decisions",
+    "how long a site takes to answer, which shows about how many rows it has",
     "recovering a round from its uploads when a site drops out: the attempt is void and charged",
     "poisoned updates and denial of service by a site; sites that add no noise, beyond the "
     "tolerated collusion",

@@ -111,7 +111,7 @@ def calibrate(
             event has to stand alone and costs accordingly more.
 
     Raises:
-        ConfigError: if a shared plan has n_min <= f.
+        ConfigError: if a shared plan leaves too few honest sites.
     """
     if settings.epsilon is None:
         return NoisePlan(
@@ -122,11 +122,13 @@ def calibrate(
     variance = (sigma * sensitivity) ** 2
     mechanism: Mechanism = "gaussian_alone"
     if settings.noise == "shared":
-        if min_sites <= collusion:
+        # Under masks two honest sites must be left, or the sum of the honest is one update.
+        least = 2 if masked else 1
+        if min_sites - collusion < least:
             raise ConfigError(
                 f"privacy: min_sites ({min_sites}) must exceed the tolerated collusion "
-                f"({collusion}, at least the sites of the largest organisation). Raise sites or "
-                "min_sites, or use privacy.noise=local."
+                f"({collusion}, at least the sites of the largest organisation) by {least}. Raise "
+                "sites or min_sites, or use privacy.noise=local."
             )
         variance /= min_sites - collusion
         mechanism = "gaussian_share" if masked else "gaussian_alone"

@@ -73,6 +73,21 @@ def dithered_round(
     return np.floor(values * steps_per_unit + dither).astype(np.int64)
 
 
+def overflow_z(coordinates: int) -> float:
+    """Return the normal quantile that none of so many draws exceeds, but with that probability."""
+    return -float(ndtri(OVERFLOW_PROBABILITY / (2 * coordinates)))
+
+
+def grid_fits(
+    grid: Grid, *, capacity: int, n_sites: int, own_variance: float, coordinates: int
+) -> bool:
+    """Tell whether no sum of a run leaves its lane and each share spans enough grid steps."""
+    noise = overflow_z(coordinates) * math.sqrt(n_sites * own_variance)
+    total = (n_sites * grid.box + noise) * grid.steps_per_unit + n_sites
+    spans = own_variance == 0 or math.sqrt(own_variance) * grid.steps_per_unit >= LEAST_SHARE_SD
+    return grid.box > 0 and spans and total <= (capacity - 1) * (1 + 1e-12)
+
+
 def choose_grid(
     *,
     capacity: int,
@@ -99,27 +114,35 @@ def choose_grid(
         grid_steps: steps per C, or `None` to choose.
 
     Raises:
-        ConfigError: if the lane cannot hold the noise.
+        ConfigError: if the lane cannot hold the noise, or the grid is too coarse for it.
     """
-    z = -float(ndtri(OVERFLOW_PROBABILITY / (2 * coordinates)))
-    noise = z * math.sqrt(n_sites * own_variance)
+    noise = overflow_z(coordinates) * math.sqrt(n_sites * own_variance)
+
+    largest = public_rows * max_grad_norm
 
     def at(steps: float) -> Grid:
         per_unit = steps / max_grad_norm
         room = (capacity - 1 - n_sites) / per_unit - noise
-        return Grid(steps_per_unit=per_unit, box=room / n_sites)
+        # A larger box would hold no more than the noiseless sum of a site that owns every row.
+        return Grid(steps_per_unit=per_unit, box=min(room / n_sites, largest))
 
     if grid_steps is not None:
         grid = at(grid_steps)
     else:
         least = LEAST_SHARE_SD * max_grad_norm / math.sqrt(own_variance) if own_variance else 16.0
         steps = float(FINEST_STEPS)
-        while at(steps).box < public_rows * max_grad_norm and steps / 2 >= least:
+        while at(steps).box < largest and steps / 2 >= least:
             steps /= 2
         grid = at(steps)
     if not grid.box > 0:
         raise ConfigError(
             "crypto: the lanes cannot hold the noise of this plan. Use crypto.lanes=2, a smaller "
             "crypto.grid_steps, a larger privacy.epsilon or fewer rounds."
+        )
+    if own_variance and math.sqrt(own_variance) * grid.steps_per_unit < LEAST_SHARE_SD:
+        raise ConfigError(
+            f"crypto.grid_steps: a noise share must span at least {LEAST_SHARE_SD:g} grid steps, "
+            f"here it spans {math.sqrt(own_variance) * grid.steps_per_unit:.2g}. Use a larger "
+            "crypto.grid_steps, or null."
         )
     return grid

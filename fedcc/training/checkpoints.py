@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from fedcc.errors import RecordError
+from fedcc.hash_chain import sync_folder
 from fedcc.models.update import ModelState
 
 
@@ -28,6 +29,7 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        sync_folder(path.parent)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
@@ -63,11 +65,7 @@ def save_state(path: Path, state: ModelState) -> None:
         "tail_sum": state.tail_sum,
         "counts": counts,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(tensor_bytes(tensors))
-    os.replace(partial, path)  # atomic; a lost checkpoint costs time, never privacy, so no fsync
+    write_whole(path, tensor_bytes(tensors), mode=0o600)
 
 
 def load_state(path: Path) -> ModelState:

@@ -1,8 +1,10 @@
 """Sums of clipped per-example gradients, computed and clipped by Opacus' ghost clipping.
 
 Opacus only computes and clips: float32 chunks of at most 256 rows, added up in float64. Noise is
-added elsewhere. The L2 sensitivity of the returned sum to one example is at most
-`max_grad_norm * NORM_SLACK`, which covers the rounding of float32 norms.
+added elsewhere. The L2 sensitivity of the returned sum to one example is taken as `max_grad_norm *
+NORM_SLACK`. The slack covers the rounding of float32 norms and of the float32 chunk sums, whose
+borders move when a row comes or goes: measured at 2e-4 of the bound for 512,000 rows at a site and
+growing with the square root of their number.
 """
 
 import warnings
@@ -17,7 +19,7 @@ from torch import nn
 from fedcc.models.tabular import load_flat
 
 CHUNK_ROWS = 256
-NORM_SLACK = 1.001  # sensitivity C (1 + 1e-3): float32 norms of a 256-row chunk are good to 1e-4
+NORM_SLACK = 1.001  # sensitivity C (1 + 1e-3), see above
 
 
 class HasExamples(Protocol):

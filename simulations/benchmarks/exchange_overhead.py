@@ -8,9 +8,8 @@ is at most 5 ms an exchange in process with 10 sites. Nothing leaves the machine
     pip install -c constraints.txt -e '.[ray]'
     python simulations/benchmarks/exchange_overhead.py [--sites 10 --exchanges 50 --skip-ray]
 
-`start s` (from the start of the process) and `engine s` (from handing over the apps) end with the
-first exchange; both are the best of the repeats. Best and median ms are over all later exchanges.
-`peak MB` is the highest PSS of the process tree (shared pages count once).
+`start s` (with imports) and `engine s` (from handing over the apps) end with the first exchange,
+best of repeats; best and median ms cover all later ones; `peak MB` is the process tree's top PSS.
 """
 
 import argparse
@@ -21,6 +20,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryFile
@@ -38,15 +38,14 @@ from fedcc.federation.messages import Parcel, check_reply
 
 IN_PROCESS, ISOLATED, RAY = "in process", "in process, isolated", "Flower on Ray"
 TIMEOUT = 120.0  # seconds; Ray's start is part of the first exchange
-HOLD = 1.0  # seconds that a run stays after its last exchange, so that its memory is sampled
 CHUNK = os.urandom(33_000)
 REQUEST = Parcel({"round": 2, "attempt": 1, "cohort": "[]", "closed": "[]"}, {"aggregate": [CHUNK]})
 REPLY = Parcel({"header": b"h" * 400, "signature": b"s" * 64}, {"update": [CHUNK]})
 
 
-def run_engine(engine: str, sites: int, exchanges: int) -> dict[str, Any]:
-    """Run the apps on one engine in this process; returns unix times and milliseconds."""
-    client, server, ends, ms = ClientApp(), ServerApp(), [time.time()], []
+def run_engine(engine: str, sites: int, exchanges: int) -> list[float]:
+    """Run the apps on one engine; returns when they were handed over and each exchange's end."""
+    client, server, times = ClientApp(), ServerApp(), [time.monotonic()]
 
     @client.query("upload")
     def answer(message: Message, context: Context) -> Message:
@@ -58,16 +57,14 @@ def run_engine(engine: str, sites: int, exchanges: int) -> dict[str, Any]:
         while len(nodes := list(grid.get_node_ids())) < sites:
             time.sleep(0.01)
         for _ in range(1 + exchanges):
-            began = time.perf_counter()
             messages = [Message(REQUEST.to_record(), node, "query.upload") for node in nodes]
             replies = list(grid.send_and_receive(messages, timeout=TIMEOUT))
             for reply in replies:
                 check_reply("upload", Parcel.from_record(reply.content))
-            ms.append(1000 * (time.perf_counter() - began))
-            ends.append(time.time())
+            times.append(time.monotonic())
             if len(replies) != sites:
                 raise RuntimeError(f"{len(replies)} of {sites} sites answered")
-        time.sleep(HOLD)
+        time.sleep(1.0)  # stay for a last sample of the memory
 
     if engine == RAY:
         from flwr.simulation import run_simulation  # deprecated, but takes the same app objects
@@ -77,7 +74,7 @@ def run_engine(engine: str, sites: int, exchanges: int) -> dict[str, Any]:
     else:
         grid = InProcessGrid(client, sites, isolate=engine == ISOLATED)
         server(grid, flower_compat.new_context(flower_compat.AGGREGATOR_NODE, {}))
-    return {"handed_over": ends[0], "first": ends[1], "ms": ms[1:]}
+    return times
 
 
 def tree_pss_mb(root: int) -> float:
@@ -97,10 +94,10 @@ def tree_pss_mb(root: int) -> float:
 
 def measure(engine: str, args: argparse.Namespace) -> dict[str, Any]:
     """Run one engine in a child process and watch its memory."""
-    command = [sys.executable, __file__, f"--engine={engine}"]
-    command += [f"--sites={args.sites}", f"--exchanges={args.exchanges}"]
-    quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    peak, started = 0.0, time.time()
+    numbers = f"--sites={args.sites}", f"--exchanges={args.exchanges}"
+    command = [sys.executable, "-Wignore", __file__, f"--engine={engine}", *numbers]
+    quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}  # Ray's own telemetry
+    peak, started = 0.0, time.monotonic()
     with TemporaryFile("w+") as output:
         child = subprocess.Popen(command, env=quiet, stdout=output)
         while child.poll() is None:
@@ -109,47 +106,45 @@ def measure(engine: str, args: argparse.Namespace) -> dict[str, Any]:
         output.seek(0)
         if child.returncode:
             sys.exit(f"{engine} failed; see the messages above")
-        return {**json.load(output), "started": started, "peak": peak}
+        return {"started": started, "times": json.load(output), "peak MB": peak}
 
 
 def summarise(runs: list[dict[str, Any]]) -> dict[str, float]:
     """Return the figures of one engine's repeats, by their headings."""
-    ms = [value for run in runs for value in run["ms"]]
-    start = min(run["first"] - run["started"] for run in runs)
-    engine = min(run["first"] - run["handed_over"] for run in runs)
+    ms = [1000 * (b - a) for run in runs for a, b in pairwise(run["times"][1:])]
+    start = min(run["times"][1] - run["started"] for run in runs)
+    engine = min(run["times"][1] - run["times"][0] for run in runs)
     figures = {"start s": start, "engine s": engine, "best ms": min(ms), "median ms": median(ms)}
-    return {**figures, "peak MB": max(run["peak"] for run in runs)}
+    return {**figures, "peak MB": max(run["peak MB"] for run in runs)}
 
 
-def main() -> int:
-    """Measure and print; 2 if Ray is wanted but missing."""
+def main() -> None:
+    """Measure and print; ends with exit code 2 if Ray is wanted but missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     for name, default in (("--sites", 10), ("--exchanges", 50), ("--repeat", 3)):
         parser.add_argument(name, type=int, default=default)
-    for name in ("--skip-ray", "--json"):
-        parser.add_argument(name, action="store_true")
+    parser.add_argument("--skip-ray", action="store_true", help="only the in-process grid")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--engine", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.engine:
         print(json.dumps(run_engine(args.engine, args.sites, args.exchanges)))
-        return 0
+        return
     if not args.skip_ray and importlib.util.find_spec("ray") is None:
-        print("Ray is missing: pip install -c constraints.txt -e '.[ray]', or use --skip-ray.")
-        return 2
+        parser.error("no Ray: pip install -c constraints.txt -e '.[ray]', or use --skip-ray")
     engines = (IN_PROCESS, ISOLATED) if args.skip_ray else (IN_PROCESS, ISOLATED, RAY)
     turns = [{engine: measure(engine, args) for engine in engines} for _ in range(args.repeat)]
     rows = {engine: summarise([turn[engine] for turn in turns]) for engine in engines}
     title = f"{args.sites} sites, {args.repeat} x {args.exchanges} exchanges"
+    base = rows[IN_PROCESS]
     if args.json:
         print(json.dumps({title: rows}))
-        return 0
-    base = rows[IN_PROCESS]
+        return
     print(f"{title:32}", *(f"{name:>10}" for name in base))
     for engine, row in rows.items():
-        print(f"{engine:32}", *(f"{value:10.2f}" for value in row.values()))
+        print(f"{engine:32}", *(f"{value:10.4g}" for value in row.values()))
         print(f"{'  : in process':32}", *(f"{row[name] / base[name]:9.1f}x" for name in base))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

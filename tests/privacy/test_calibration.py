@@ -83,10 +83,19 @@ def test_the_effective_epsilon_is_that_of_all_shares_together() -> None:
     assert plan.own_variance == pytest.approx((plan.noise_multiplier * 0.3) ** 2 / 4)
 
 
-def test_a_plan_that_no_honest_site_carries_is_refused() -> None:
+@pytest.mark.parametrize("collusion", [2, 3])
+def test_a_plan_that_leaves_fewer_than_two_honest_sites_under_masks_is_refused(
+    collusion: int,
+) -> None:
     with pytest.raises(ConfigError, match="min_sites"):
         calibrate(
-            settings(), steps=10, sensitivity=1, n_sites=3, min_sites=3, collusion=3, masked=True
+            settings(),
+            steps=10,
+            sensitivity=1,
+            n_sites=3,
+            min_sites=3,
+            collusion=collusion,
+            masked=True,
         )
 
 
