@@ -65,7 +65,10 @@ def test_a_line_that_was_never_finished_is_dropped_and_the_chain_goes_on(tmp_pat
 
 def test_a_second_process_cannot_open_a_chain_in_use(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
-    code = f"from fedcc.hash_chain import HashChain; HashChain(__import__('pathlib').Path({str(path)!r}), sync=True)"
+    code = (
+        "import pathlib\nfrom fedcc.hash_chain import HashChain\n"
+        f"HashChain(pathlib.Path({str(path)!r}), sync=True)"
+    )
     with HashChain(path, sync=True):
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 

@@ -70,6 +70,11 @@ def prepare_new(
         n_parameters=parameter_count(module),
         public_seed=secret["public_seed"],
     )
+    if data.repeated_rows and plan.noise != "none":
+        warnings.append(
+            f"{data.repeated_rows} rows belong to customers with several rows; epsilon is per "
+            "record, so such customers are protected less"
+        )
     for warning in warnings:
         progress(Progress(kind="note", text=f"warning: {warning}"))
     if plan.masked:

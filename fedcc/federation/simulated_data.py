@@ -21,6 +21,7 @@ class SimulatedData:
     test: Examples
     gates: GateCounts
     encoding: TabularEncoding
+    repeated_rows: int  # rows of customers beyond their first one
 
 
 def load_data(settings: SimulationSettings, partition_seed: int, now: datetime) -> SimulatedData:
@@ -37,9 +38,11 @@ def load_data(settings: SimulationSettings, partition_seed: int, now: datetime) 
     rng = generator(partition_seed, "partition")
     encoding = TabularEncoding.from_spec(spec, settings.model.hinges)
     parts = partition_rows(train, spec, settings.sites, usage, rng)
+    customers = [table.texts[name] for name in spec.with_role("customer")[:1]]
     return SimulatedData(
         sites=[churn.examples(train.take(rows), spec, encoding) for rows in parts],
         test=churn.examples(table.take(test_rows), spec, encoding),
         gates=gates,
         encoding=encoding,
+        repeated_rows=sum(len(names) - len(set(names)) for names in customers),
     )
