@@ -1,11 +1,11 @@
-"""Every error a user can meet has the exit code of the design page and a place in one tree."""
+"""Every error a user can meet has its exit code, a contract with scripts, and its place."""
 
 import pytest
 
 from fedcc import errors
 from fedcc.errors import FedccError
 
-# Section 5 of the design page, "Exit codes"; 1 is left for bugs, so no error that is raised has it.
+# A contract with scripts; 1 is left for bugs, so no error that is raised has it.
 EXIT_CODES = {
     "ConfigError": 2,
     "RecordError": 3,
@@ -19,7 +19,7 @@ EXIT_CODES = {
 
 
 @pytest.mark.parametrize(("name", "code"), EXIT_CODES.items())
-def test_an_error_ends_with_the_exit_code_of_the_design_page(name: str, code: int) -> None:
+def test_an_error_ends_with_the_exit_code_of_the_contract(name: str, code: int) -> None:
     error = getattr(errors, name)
 
     assert issubclass(error, FedccError)

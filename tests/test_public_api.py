@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 import fedcc
-from fedcc.errors import FedccError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,21 +36,3 @@ def test_the_version_is_the_one_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     assert fedcc.__version__ == project["version"]
-
-
-# The exit codes are a contract with scripts: each error has its own.
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (fedcc.ConfigError, 2),
-        (fedcc.RecordError, 3),
-        (fedcc.BudgetExceeded, 4),
-        (fedcc.PolicyViolation, 5),
-        (fedcc.EnvelopeError, 6),
-        (fedcc.ProtocolError, 6),
-        (fedcc.TooFewSites, 7),
-        (fedcc.Interrupted, 130),
-    ],
-)
-def test_each_error_has_its_exit_code(error: type[FedccError], code: int) -> None:
-    assert error("x").exit_code == code

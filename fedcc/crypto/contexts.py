@@ -93,7 +93,7 @@ def parameter_bytes(epoch_key: bytes) -> bytes:
 def key_id(epoch_key: bytes) -> str:
     """Return the public name of a key: an HMAC under the key itself, so a dealer cannot give two
     sites different keys of one name."""
-    return hmac.new(epoch_key, b"fedcc/key-id/v1", hashlib.sha256).hexdigest()[:32]
+    return hmac.new(epoch_key, b"fedcc/key-id/v1", hashlib.sha256).hexdigest()
 
 
 class _Ciphertexts:

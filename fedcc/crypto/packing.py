@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedcc.crypto.parameters import LANE_BITS, PLAIN_MODULUS
 
-_SAFE = 1 << 39  # beyond this a shifted value would leave int64
+_SAFE_SHIFT = 16  # t has 46 bits, so a reduced value shifted by this stays inside int64
 
 
 def slot_count(n_values: int, lanes: int) -> int:
@@ -25,22 +25,18 @@ def pack(values: NDArray[np.int64], lanes: int) -> NDArray[np.uint64]:
         values: signed integers, shape `(n,)`.
         lanes: 2 (of 23 bits) or 3 (of 15 bits).
 
-    Raises:
-        ValueError: for magnitudes from 2^39 on, which no plan's grid can produce.
+    Nothing fails or saturates, however large a value is: a failure would tell about it.
     """
-    # Not np.abs: the least int64 is its own absolute value.
-    if values.size and not -_SAFE < values.min() <= values.max() < _SAFE:
-        raise ValueError("a value is far outside its lane")
-    width = LANE_BITS[lanes]
     padded = np.concatenate([values, np.zeros(-values.size % lanes, dtype=np.int64)])
     slots = np.zeros(padded.size // lanes, dtype=np.int64)
     for lane in range(lanes):
-        # Reducing first keeps (value mod t) * 2^shift inside int64 for the upper lanes.
-        part = padded[lane::lanes]
-        for _ in range(lane):
-            part = np.mod(part, PLAIN_MODULUS) if np.abs(part).max(initial=0) >= _SAFE else part
-            part = part << width
-        slots = np.mod(slots + np.mod(part, PLAIN_MODULUS), PLAIN_MODULUS)
+        part = np.mod(padded[lane::lanes], PLAIN_MODULUS)
+        left = LANE_BITS[lanes] * lane
+        while left:
+            step = min(left, _SAFE_SHIFT)
+            part = np.mod(part << step, PLAIN_MODULUS)
+            left -= step
+        slots = np.mod(slots + part, PLAIN_MODULUS)
     return slots.astype(np.uint64)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedcc.data.connectors import RawTable
 from fedcc.data.consent import admitted_by_consent
-from fedcc.data.pii import redact
+from fedcc.data.pii import NOT_COVERED, redact
 from fedcc.data.spec import ColumnSpec, DataSpec, as_text
 from fedcc.errors import RecordError
 
@@ -37,6 +37,7 @@ class GateCounts:
             "refused": dict(sorted(self.refused.items())),
             "clamped": self.clamped,
             "redacted": dict(sorted(self.redacted.items())),
+            "not_redacted": list(NOT_COVERED),
             "rows_admitted": self.rows_admitted,
         }
 

@@ -10,6 +10,7 @@ import pytest
 
 from fedcc.data.connectors import read_table
 from fedcc.data.gates import GateCounts, Table, admit
+from fedcc.data.pii import NOT_COVERED
 from fedcc.data.spec import DataSpec
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -35,6 +36,7 @@ def test_cells_become_numbers_codes_and_text(load: Load) -> None:
         "refused": {},
         "clamped": 0,
         "redacted": {},
+        "not_redacted": list(NOT_COVERED),
         "rows_admitted": 2,
     }
 
@@ -173,6 +175,17 @@ def test_clamping_drops_what_has_no_default_and_every_unknown_label(load: Load) 
     assert counts.refused == {"out_of_bounds": 2, "label": 2}
 
 
+def test_an_unknown_label_never_becomes_the_default_of_a_blank_one(load: Load) -> None:
+    churn = {"churn": {"role": "label", "values": {"No": 0, "Yes": 1}, "missing": "No"}}
+
+    table, counts = load(
+        f"{HEADER}{FIRST}c2,5,gold,maybe\nc3,5,gold,\n", columns=churn, out_of_bounds="clamp"
+    )
+
+    assert table.row.tolist() == [1, 3]
+    assert counts.refused == {"label": 1}
+
+
 def test_a_clamped_value_of_a_dropped_row_is_not_counted(load: Load) -> None:
     _, counts = load(HEADER + FIRST + "c2,99,silver,No\n", out_of_bounds="clamp")
 
@@ -180,7 +193,7 @@ def test_a_clamped_value_of_a_dropped_row_is_not_counted(load: Load) -> None:
 
 
 def test_dropping_leaves_out_whole_rows_and_counts_each_once(load: Load) -> None:
-    rows = "a,99,gold,No\nb,99,silver,No\nc,5,gold,maybe\nd,5,gold,Yes\n"
+    rows = "a,99,gold,maybe\nb,99,silver,No\nc,5,gold,maybe\nd,5,gold,Yes\n"
 
     table, counts = load(HEADER + rows, out_of_bounds="drop")
 
@@ -214,18 +227,19 @@ def test_duplicates_stay_unless_the_yaml_drops_them(load: Load) -> None:
     assert table.n_rows == 2
 
 
-def test_a_refused_row_does_not_hide_its_consenting_twin(load: Load) -> None:
-    given = "2026-05-31T10:00:00Z"
+def test_of_rows_that_differ_in_consent_alone_the_first_consenting_one_is_kept(load: Load) -> None:
     content = (
         "customer,tenure,plan,churn,s,t,c\n"
-        f"c1,5,gold,No,refused,{given},ml_training\n"
-        f"c1,5,gold,No,granted,{given},ml_training\n"
+        "c1,5,gold,No,refused,2026-05-30T10:00:00Z,ml_training\n"
+        "c1,5,gold,No,granted,2026-05-30T10:00:00Z,ml_training\n"
+        "c1,5,gold,No,granted,2026-05-31T10:00:00Z,ml_training\n"
     )
     consent = {"basis": "per_row", "columns": {"status": "s", "at": "t", "scope": "c"}}
 
-    table, _ = load(content, consent=consent, drop_rows=DUPLICATES)
+    table, counts = load(content, consent=consent, drop_rows=DUPLICATES)
 
     assert table.row.tolist() == [2]
+    assert counts.refused == {"consent_status": 1, "duplicate": 1}
 
 
 def test_free_text_is_redacted_and_the_replacements_are_counted(load: Load) -> None:

@@ -1,4 +1,4 @@
-"""A stranger describes a file that fedcc never saw, with the design page alone; it trains or tells.
+"""A stranger describes an unseen file with a documented example alone; it trains or tells.
 
 The first tests run from a YAML on disk with `--config-dir`; the others merge it into the shipped
 defaults as Hydra does, which saves the reading of a dozen files each time.
@@ -63,7 +63,7 @@ def merge(tmp_path: Path, shipped: dict[str, Any]) -> Describe:
     return load
 
 
-DESIGN_PAGE = """
+EXAMPLE = """
 name: telco
 source: {kind: csv, path: "???", file: train.csv, encoding: utf-8-sig, delimiter: ","}
 public_rows: 5250
@@ -87,8 +87,8 @@ TELCO = "customerID,tenure,Contract,SeniorCitizen,Churn,InternetService\n" + "".
 )
 
 
-def test_the_example_of_the_design_page_works_as_it_stands(describe: Describe) -> None:
-    loaded = describe(DESIGN_PAGE, TELCO)
+def test_the_documented_example_works_as_it_stands(describe: Describe) -> None:
+    loaded = describe(EXAMPLE, TELCO)
 
     assert sum(map(len, loaded.sites)) + len(loaded.test) == 60
     assert loaded.gates.rows_admitted == 60
@@ -96,7 +96,7 @@ def test_the_example_of_the_design_page_works_as_it_stands(describe: Describe) -
 
 def test_the_example_in_block_style_may_leave_the_path_open(describe: Describe) -> None:
     block = "source:\n  kind: csv\n  path: ???\n"
-    lines = [block if line.startswith("source:") else line for line in DESIGN_PAGE.splitlines()]
+    lines = [block if line.startswith("source:") else line for line in EXAMPLE.splitlines()]
 
     assert describe("\n".join(lines), TELCO).gates.rows_read == 60
 
