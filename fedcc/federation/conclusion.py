@@ -51,7 +51,7 @@ def conclude(
     values = summary.build_summary(run.settings, run.plan, facts)
     if error is None:
         _write_model(run, monitor, facts)
-        write_report(run.folder.path, values, lines)
+        write_report(run.folder.path, values, lines, run.warnings)
         if rounds < run.plan.rounds:
             text = (
                 f"warning: {rounds} of {run.plan.rounds} rounds: more attempts were void than the "

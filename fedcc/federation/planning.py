@@ -22,10 +22,32 @@ def step_size(base: float, effective_epsilon: float) -> float:
     return base * min(1.0, max(effective_epsilon, LEAST_EFFECTIVE_EPSILON))
 
 
+def warnings(settings: SimulationSettings, repeated_rows: int) -> tuple[str, ...]:
+    """Return what the user and the report must be told about a plan.
+
+    Args:
+        settings: of the run.
+        repeated_rows: rows of customers beyond their first one.
+
+    Raises:
+        ConfigError: if delta is too large for the public number of rows.
+    """
+    names, organisations = settings.site_names, settings.federation.organisations or {}
+    found = [check_delta(settings.privacy.delta, settings.data.public_rows)]
+    if len(names) > 1 and len({organisations.get(name, name) for name in names}) == 1:
+        found.append("all sites belong to one organisation: it is trusted with every sum")
+    if repeated_rows and settings.privacy.noise != "none":
+        found.append(
+            f"{repeated_rows} rows belong to customers with several rows; epsilon is per record, "
+            "so such customers are protected less"
+        )
+    return tuple(text for text in found if text is not None)
+
+
 def make_plan(
     settings: SimulationSettings, *, run: str, n_parameters: int, public_seed: int
-) -> tuple[RunPlan, list[str]]:
-    """Return the plan of a run and warnings for the user.
+) -> RunPlan:
+    """Return the plan of a run.
 
     Raises:
         ConfigError: if the settings contradict each other or the lanes cannot hold the noise.
@@ -41,10 +63,6 @@ def make_plan(
     if crypto.scheme != "none" and min_sites < 3:
         raise ConfigError("privacy.min_sites must be at least 3 with encryption.")
     public_rows = settings.data.public_rows
-    warning = check_delta(privacy.delta, public_rows)
-    warnings = [warning] if warning else []
-    if len(names) > 1 and len({organisations.get(name, name) for name in names}) == 1:
-        warnings.append("all sites belong to one organisation: it is trusted with every sum")
     attempts = settings.rounds + privacy.reserved_retries
     sensitivity = settings.training.max_grad_norm * NORM_SLACK
     noise = calibrate(
@@ -65,7 +83,7 @@ def make_plan(
         coordinates=n_parameters * attempts,
         grid_steps=crypto.grid_steps,
     )
-    plan = RunPlan(
+    return RunPlan(
         run=run,
         task=settings.task.name,
         purpose=churn.PURPOSE,
@@ -97,7 +115,6 @@ def make_plan(
         normaliser=float(public_rows),
         tail_fraction=settings.training.tail_fraction,
     )
-    return plan, warnings
 
 
 def budget(plan: RunPlan, target: float | None) -> float | None:

@@ -29,6 +29,7 @@ class PreparedRun:
     plan: RunPlan
     data: SimulatedData
     folder: RunFolder
+    warnings: tuple[str, ...]
     resumed: bool
 
     def newest_state(self) -> ModelState | None:
@@ -64,17 +65,13 @@ def prepare_new(
     }
     data = load_data(settings, secret["partition_seed"], clock())
     module = build_module(settings.model, data.test.features.shape[1])
-    plan, warnings = planning.make_plan(
+    warnings = planning.warnings(settings, data.repeated_rows)
+    plan = planning.make_plan(
         settings,
         run=secrets.token_hex(8),
         n_parameters=parameter_count(module),
         public_seed=secret["public_seed"],
     )
-    if data.repeated_rows and plan.noise != "none":
-        warnings.append(
-            f"{data.repeated_rows} rows belong to customers with several rows; epsilon is per "
-            "record, so such customers are protected less"
-        )
     for warning in warnings:
         progress(Progress(kind="note", text=f"warning: {warning}"))
     if plan.masked:
@@ -86,7 +83,7 @@ def prepare_new(
         folder.write_start(config_values, plan, secret)
     except OSError as error:
         raise disk_error(folder.path, error) from error
-    return PreparedRun(settings, plan, data, folder, resumed=False)
+    return PreparedRun(settings, plan, data, folder, warnings, resumed=False)
 
 
 def prepare_resumed(settings: SimulationSettings, run: Path, clock: Clock) -> PreparedRun:
@@ -103,7 +100,8 @@ def prepare_resumed(settings: SimulationSettings, run: Path, clock: Clock) -> Pr
     if plan.data_sha256 != data_sha256(settings.data):
         raise ConfigError(f"{run}: config.yaml and plan.json describe different data.")
     data = load_data(settings, secret["partition_seed"], clock())
-    return PreparedRun(settings, plan, data, folder, resumed=True)
+    warnings = planning.warnings(settings, data.repeated_rows)
+    return PreparedRun(settings, plan, data, folder, warnings, resumed=True)
 
 
 def _fresh_seed(seed: int | None) -> int:

@@ -108,6 +108,8 @@ class SimulationSettings:
 
     def __post_init__(self) -> None:
         """Check what concerns several groups at once."""
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must be null or a whole number from 0 on, got {self.seed}")
         if self.rounds < 1:
             raise ValueError(f"rounds must be at least 1, got {self.rounds}")
         if self.sites < 1:

@@ -37,9 +37,18 @@ def wire_table(path: Path) -> list[tuple[str, str, int, int]]:
 
 
 def write_report(
-    folder: Path, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
+    folder: Path,
+    summary: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    warnings: Sequence[str],
 ) -> None:
     """Write `figures/*.svg` and `report.html` from summary, metrics and wire log.
+
+    Args:
+        folder: of the run.
+        summary: the content of `summary.json`.
+        metrics: the lines of `metrics.jsonl`.
+        warnings: what the reader must be told about the plan.
 
     Raises:
         OSError: if they cannot be written.
@@ -62,7 +71,7 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template(TEMPLATE).render(
-        s=summary, wire=wire, pictures=pictures, not_covered=NOT_COVERED, metrics=metrics
+        s=summary, wire=wire, pictures=pictures, not_covered=NOT_COVERED, warnings=warnings
     )
     partial = folder / ".report.html.partial"
     partial.write_text(page, encoding="utf-8")

@@ -274,12 +274,34 @@ def test_a_header_in_any_but_the_canonical_form_is_refused(header: bytes) -> Non
     assert_refused(signed(header))
 
 
-@pytest.mark.parametrize("signature", [b"", bytes(64), bytes(63), SEALED.signature + b"\0"])
+def test_a_header_that_is_too_long_is_refused_even_if_it_is_true() -> None:
+    many = replace(EXPECTED, n_chunks=MAX_HEADER_BYTES // 2, chunk_bytes=(0, 0))
+    chunks = [b""] * many.n_chunks  # two characters each in the list of lengths
+
+    sealed = seal_upload(KEYS, many, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+
+    assert_refused(sealed, many)
+
+
+def test_a_header_may_fill_what_is_allowed() -> None:
+    many = replace(EXPECTED, n_chunks=MAX_HEADER_BYTES // 2 - 1000, chunk_bytes=(0, 0))
+    chunks = [b""] * many.n_chunks
+
+    sealed = seal_upload(KEYS, many, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+
+    assert open_upload(sealed, KEYS.identity, many).lengths == [0] * many.n_chunks
+
+
+SIGNATURES = {"none": b"", "zeros": bytes(64), "short": bytes(63), "long": SEALED.signature + b"\0"}
+IDENTITIES = {"none": b"", "zeros": bytes(32), "short": bytes(31), "another": OTHER_SITE.identity}
+
+
+@pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES)
 def test_bytes_that_are_no_signature_are_refused(signature: bytes) -> None:
     assert_refused(replace(SEALED, signature=signature))
 
 
-@pytest.mark.parametrize("identity", [b"", bytes(32), bytes(31), OTHER_SITE.identity])
+@pytest.mark.parametrize("identity", IDENTITIES.values(), ids=IDENTITIES)
 def test_an_identity_that_is_not_the_signers_is_refused(identity: bytes) -> None:
     with pytest.raises(EnvelopeError, match="^an envelope was refused$"):
         open_upload(SEALED, identity, EXPECTED)

@@ -171,7 +171,7 @@ def test_the_channel_key_itself_would_open_it(keys, adverts) -> None:
     assert thief.open(adverts["aveiro"], received, LABEL) == SECRET
 
 
-@pytest.mark.parametrize("point", [*LOW_ORDER_POINTS, b"", bytes(31), bytes(33)])
+@pytest.mark.parametrize("point", [*LOW_ORDER_POINTS, b"", bytes(31), bytes(33)], ids=range(7))
 def test_a_public_key_that_gives_no_secret_is_refused(keys, adverts, point: bytes) -> None:
     with pytest.raises(EnvelopeError, match="cannot be used"):
         keys["aveiro"].mask_secret(replace(adverts["braga"], mask=point))

@@ -189,6 +189,13 @@ def test_free_text_is_redacted_and_counted(run_calls: Run) -> None:
     assert gates["redacted"]["phone"] == gates["rows_read"] == 600
 
 
+def test_one_operator_of_all_sites_is_named_in_the_report_as_trusted(run_calls: Run) -> None:
+    result = run_calls("federation.organisations={site-1: a, site-2: a, site-3: a}")
+
+    assert "trusted with every sum" in (result.run_dir / "report.html").read_text()
+    assert result.summary["privacy"]["tolerated_collusion"] == 1
+
+
 # Dropouts.
 
 

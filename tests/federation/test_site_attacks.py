@@ -144,7 +144,7 @@ def house(tmp_path: Path, calls: Path) -> Any:
             "simulate", ["data=calls", "sites=4", "rounds=3", *overrides], calls
         )
         settings = simulation_settings(values)
-        plan, _ = make_plan(settings, run="run", n_parameters=5, public_seed=1)
+        plan = make_plan(settings, run="run", n_parameters=5, public_seed=1)
         own_data = plan.data_sha256
         plan = replace(plan, **changes)  # type: ignore[arg-type]
         keys = {name: SiteKeys.create() for name in NAMES}
