@@ -58,8 +58,17 @@ def conclude(
                 "noise was calibrated for, so the run ended within its budget"
             )
             progress(Progress(kind="note", text=text))
+    _note_lifetime(run, sites, progress)
     run.folder.write_summary(values)
     return values
+
+
+def _note_lifetime(run: PreparedRun, sites: Sequence[Site], progress: ProgressCallback) -> None:
+    """Say what the ledgers hold where earlier runs share them; the summary is this run's."""
+    if any(len(s.ledger.events) > len(s.ledger.used(run.plan.run)) for s in sites):
+        spent = max(site.ledger.epsilon() for site in sites)
+        text = f"the ledgers hold epsilon {spent:.4g} over all their runs"
+        progress(Progress(kind="note", text=text))
 
 
 def _facts(

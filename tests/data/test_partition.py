@@ -117,10 +117,17 @@ def test_natural_cells_stay_whole_where_there_are_enough(make_spec: Make) -> Non
     assert sum(map(len, held)) == len(set(region))
 
 
-def test_rows_move_from_the_largest_site_to_one_that_is_too_small(make_spec: Make) -> None:
-    sizes = sizes_of(make_spec(**REGION), {"a": 90, "b": 8, "c": 2}, 3, min_rows=20)
-
-    assert sizes == [20, 20, 60]
+@pytest.mark.parametrize(
+    ("cells", "min_rows", "sizes"),
+    [
+        ({"a": 90, "b": 8, "c": 2}, 20, [20, 20, 60]),
+        ({"a": 8, "b": 8, "c": 2}, 6, [6, 6, 6]),  # no site gives more than it can spare
+    ],
+)
+def test_rows_move_from_the_largest_site_to_one_that_is_too_small(
+    make_spec: Make, cells: dict[str, int], min_rows: int, sizes: list[int]
+) -> None:
+    assert sizes_of(make_spec(**REGION), cells, 3, min_rows=min_rows) == sizes
 
 
 def test_cells_are_formed_by_several_columns_of_any_kind(make_spec: Make) -> None:

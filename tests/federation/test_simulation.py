@@ -361,11 +361,13 @@ def test_a_shared_ledger_refuses_the_run_that_would_overspend(
     shared = f"ledger.dir={tmp_path / 'ledgers'}"
     assert run_calls(shared, folder="first").exit_code == 0
 
-    second = run_calls(shared, folder="second")
+    notes: list[str] = []
+    second = run_calls(shared, folder="second", progress=lambda step: notes.append(step.text))
 
     assert isinstance(second.error, BudgetExceeded)
     assert second.exit_code == 4
     assert second.summary["outcome"] == "budget"
+    assert any("over all their runs" in note for note in notes)
     assert not (second.run_dir / "model.safetensors").exists()
     lines = read_lines(tmp_path / "ledgers" / "site-1.jsonl")
     assert [line["kind"] for line in lines].count("reserve") == 3  # nothing of the second run
