@@ -228,6 +228,7 @@ PATHS = [
     "a#b.csv",
     "50%.csv",
     "a, b.csv",
+    "é,b.csv",
     "naïve.csv",
     "日本.csv",
     "~/x.csv",

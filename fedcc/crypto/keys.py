@@ -155,12 +155,14 @@ def verify_roster(roster: Sequence[Advert], trusted: Mapping[str, bytes], run: s
     """Check a roster against the identities agreed out of band.
 
     Raises:
-        ProtocolError: for a repeated site.
+        ProtocolError: for a repeated site or identity.
         EnvelopeError: for an unknown site, or if an identity or a signature does not match.
     """
     names = [advert.site for advert in roster]
     if len(set(names)) != len(names):
         raise ProtocolError("the roster names a site twice")
+    if len({advert.identity for advert in roster}) != len(names):
+        raise ProtocolError("two sites of the roster share one identity")
     for advert in roster:
         if trusted.get(advert.site) != advert.identity:
             raise EnvelopeError("the roster holds an identity that was not agreed on")

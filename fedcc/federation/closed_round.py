@@ -56,7 +56,7 @@ class ClosedRound:
                 bytes_map(values["signatures"]),
                 bytes_map(values["seeds"]),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ProtocolError("a closed round cannot be read") from None
 
 
@@ -75,7 +75,7 @@ def closed_rounds(request: Parcel) -> list[ClosedRound]:
     """
     try:
         proofs = [str(proof) for proof in json.loads(request.text("closed"))]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ProtocolError("the closed rounds cannot be read") from None
     rounds = [ClosedRound.from_proof(proof, []) for proof in proofs]
     return [

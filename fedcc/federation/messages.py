@@ -174,7 +174,7 @@ def roster_from_json(text: str) -> tuple[Advert, ...]:
     """
     try:
         return tuple(_advert(parts) for parts in json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ProtocolError("a roster cannot be read") from None
 
 
@@ -192,7 +192,7 @@ def advert_from_json(text: str) -> Advert:
     """
     try:
         return _advert(json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ProtocolError("an advert cannot be read") from None
 
 
@@ -217,7 +217,7 @@ def bytes_map(text: str) -> dict[str, bytes]:
     """
     try:
         return {str(site): bytes.fromhex(value) for site, value in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise ProtocolError("a mapping of sites cannot be read") from None
 
 
@@ -229,7 +229,7 @@ def names(text: str) -> tuple[str, ...]:
     """
     try:
         listed = tuple(str(name) for name in json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ProtocolError("a list of sites cannot be read") from None
     if len(set(listed)) != len(listed):
         raise ProtocolError("a list names a site twice")
@@ -244,5 +244,5 @@ def hex_list(text: str) -> list[bytes]:
     """
     try:
         return [bytes.fromhex(part) for part in json.loads(text)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ProtocolError("a list of hashes cannot be read") from None

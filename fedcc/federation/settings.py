@@ -221,7 +221,7 @@ class RunPlan:
         """
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ConfigError("the plan is not valid JSON") from None
         return config.build(cls, values, "plan")
 

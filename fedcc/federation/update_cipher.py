@@ -1,6 +1,7 @@
 """How an update is protected on its way and read back from the sum, for each scheme of the plan."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,7 +44,7 @@ def expected_upload(plan: RunPlan, site: str, entry: MaskEntry, key_name: str) -
         round_number=entry.round_number,
         attempt=entry.attempt,
         site=site,
-        cohort_hash=hashlib.sha256("|".join(entry.cohort).encode()).hexdigest(),
+        cohort_hash=hashlib.sha256(json.dumps(entry.cohort).encode()).hexdigest(),
         roster_hash=entry.roster_hash.hex(),
         key_id=key_name,
         n_parameters=plan.n_parameters,

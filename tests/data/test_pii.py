@@ -158,6 +158,7 @@ def test_an_at_sign_alone_is_no_email_address(text: str) -> None:
         "01 23 45 67 89",
         "912 345 678",
         "1234567",
+        "12-12-2012-345",  # begins like a date
     ],
 )
 @pytest.mark.parametrize(

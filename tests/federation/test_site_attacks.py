@@ -632,6 +632,16 @@ def test_a_roster_with_a_key_of_the_aggregator_is_refused(house: Build, tmp_path
         h.sites["site-1"].answer("deal", Parcel(common))
 
 
+def test_one_identity_under_two_names_is_refused(house: Build) -> None:
+    from fedcc.crypto.keys import verify_roster
+
+    keys = SiteKeys.create()
+    roster = [keys.advert("site-1", "run"), keys.advert("site-2", "run")]
+
+    with pytest.raises(ProtocolError, match="share one identity"):
+        verify_roster(roster, dict.fromkeys(("site-1", "site-2"), keys.identity), "run")
+
+
 def test_an_epoch_key_other_than_the_named_one_is_refused(house: Build) -> None:
     h = house()
     fields = {**h.begin["site-2"].fields, "key_id": "0" * 32}
@@ -650,7 +660,10 @@ def test_an_epoch_key_other_than_the_named_one_is_refused(house: Build) -> None:
         {"round": 1, "attempt": 1, "cohort": "[]", "closed": "not json"},
         {"round": 1, "attempt": 1, "cohort": "[]", "closed": '["{}"]'},
         {"round": -1, "attempt": 1, "cohort": "[]", "closed": "[]"},
+        {"round": 1, "attempt": 1, "cohort": "[" * 100_000, "closed": "[]"},
+        {"round": 1, "attempt": 1, "cohort": "[]", "closed": "[" * 100_000},
     ],
+    ids=range(9),
 )
 def test_a_malformed_request_is_refused_as_such(house: Build, fields: dict[str, Any]) -> None:
     h = house()
