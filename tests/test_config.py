@@ -163,9 +163,9 @@ def test_overrides_reach_keys_and_choose_options() -> None:
         ("epsilon=1", r"unknown key 'epsilon'\. Did you mean 'privacy\.epsilon'\?"),
         (
             "data=tleco",
-            r"no data=tleco\. Did you mean 'telco'\? Known: telco, wa_churn\. data=NAME",
+            r"no data=tleco\. Did you mean 'telco'\? Known: .*wa_churn.*\. data=NAME",
         ),
-        ("privacy=strct", r"Known: balanced, explore, none, strict\."),
+        ("privacy=strct", r"mean 'strict'\? Known: balanced, "),
         ("sites", "sites"),
         ("data=3", "Got int"),
         ("data.alpha=${nothing}", r"Interpolation key 'nothing' not found.*data\.alpha"),
@@ -201,7 +201,7 @@ def test_an_option_of_a_config_dir_is_offered_for_a_typo(tmp_path: Path) -> None
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "calls.yaml").write_text("name: calls\n")
 
-    with pytest.raises(ConfigError, match=r"Did you mean 'calls'\? Known: calls, telco, wa_churn"):
+    with pytest.raises(ConfigError, match=r"Did you mean 'calls'\? Known: calls, .*wa_churn"):
         config.compose("simulate", ["data=call"], tmp_path)
 
 

@@ -102,7 +102,12 @@ def _report_error(result: "RunResult", debug: bool) -> int:
 
 def _own_folder(point: list[str], index: int) -> list[str]:
     """Give each point of a sweep its own folder inside `run.dir`."""
-    return [f"{p}/{index}" if p.startswith("run.dir=") and p[-1] not in "'\"" else p for p in point]
+    return [_with_number(text, index) if text.startswith("run.dir=") else text for text in point]
+
+
+def _with_number(override: str, index: int) -> str:
+    quoted = override[-1] in "'\""
+    return f"{override[:-1]}/{index}{override[-1]}" if quoted else f"{override}/{index}"
 
 
 def _refuse_sweep(overrides: list[str]) -> None:

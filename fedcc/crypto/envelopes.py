@@ -28,7 +28,7 @@ class Header:
     attempt: int
     site: str
     cohort_hash: str
-    roster_hash: str
+    session: str
     key_id: str
     n_parameters: int
     lengths: list[int]  # bytes of each chunk
@@ -88,7 +88,7 @@ class Expected:
     attempt: int
     site: str
     cohort_hash: str
-    roster_hash: str
+    session: str
     key_id: str
     n_parameters: int
     n_chunks: int
@@ -112,7 +112,7 @@ def seal_upload(
         attempt=expected.attempt,
         site=expected.site,
         cohort_hash=expected.cohort_hash,
-        roster_hash=expected.roster_hash,
+        session=expected.session,
         key_id=expected.key_id,
         n_parameters=expected.n_parameters,
         lengths=[len(chunk) for chunk in chunks],
@@ -144,7 +144,7 @@ def open_upload(envelope: Envelope, identity: bytes, expected: Expected) -> Head
         and header.attempt == expected.attempt
         and header.site == expected.site
         and header.cohort_hash == expected.cohort_hash
-        and header.roster_hash == expected.roster_hash
+        and header.session == expected.session
         and header.key_id == expected.key_id
         and header.n_parameters == expected.n_parameters
         and header.lengths == [len(chunk) for chunk in envelope.chunks]

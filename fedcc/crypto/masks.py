@@ -1,8 +1,8 @@
 """Pairwise masks that cancel in the sum, and self masks that open only after agreement.
 
-Masks are uniform mod t. A pair's key comes from X25519 and HKDF-SHA256 with the roster hash as salt
-and run, round, attempt and cohort in the info, so no pad is ever used twice. The self mask of a
-site comes from a fresh seed that the site commits to when it uploads and opens only after every
+Masks are uniform mod t. A pair's key comes from X25519 and HKDF-SHA256, with the session hash as
+salt and run, round, attempt and cohort in the info, so no pad is ever used twice. The self mask of
+a site comes from a fresh seed that the site commits to when it uploads and opens only after every
 survivor signed the same transcript; without that seed an upload stays closed to everybody.
 
 Sources: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
@@ -39,7 +39,7 @@ class MaskEntry:
     round_number: int
     attempt: int
     cohort: tuple[str, ...]
-    roster_hash: bytes
+    session: bytes  # hash of roster and plan, the salt of every mask key
 
     def __post_init__(self) -> None:
         """Check the cohort."""
@@ -48,7 +48,7 @@ class MaskEntry:
 
     def info(self, kind: str, *names: str) -> bytes:
         """Return the HKDF info of one key of this entry; JSON, so that no two entries share one."""
-        place = (self.run, self.round_number, self.attempt, self.cohort, self.roster_hash.hex())
+        place = (self.run, self.round_number, self.attempt, self.cohort, self.session.hex())
         return json.dumps(["fedcc", kind, "v1", *place, *names]).encode()
 
 
@@ -77,7 +77,7 @@ def expand(key: bytes, size: int) -> NDArray[np.uint64]:
 
 
 def _derive(secret: bytes, entry: MaskEntry, info: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=entry.roster_hash, info=info).derive(secret)
+    return HKDF(algorithm=SHA256(), length=32, salt=entry.session, info=info).derive(secret)
 
 
 def add_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:

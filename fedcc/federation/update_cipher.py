@@ -45,7 +45,7 @@ def expected_upload(plan: RunPlan, site: str, entry: MaskEntry, key_name: str) -
         attempt=entry.attempt,
         site=site,
         cohort_hash=hashlib.sha256(json.dumps(entry.cohort).encode()).hexdigest(),
-        roster_hash=entry.roster_hash.hex(),
+        session=entry.session.hex(),
         key_id=key_name,
         n_parameters=plan.n_parameters,
         n_chunks=chunk_count(plan),

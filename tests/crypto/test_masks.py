@@ -48,7 +48,7 @@ OTHER_ENTRIES = {
     "attempt": replace(ENTRY, attempt=2),
     "cohort": replace(ENTRY, cohort=COHORT[:3]),
     "order of the cohort": replace(ENTRY, cohort=COHORT[::-1]),
-    "roster": replace(ENTRY, roster_hash=bytes(32)),
+    "roster": replace(ENTRY, session=bytes(32)),
 }
 
 
@@ -193,7 +193,7 @@ cohorts = st.lists(st.text(max_size=4), min_size=2, max_size=7, unique=True).map
 def test_a_pair_key_is_hkdf_of_the_shared_secret_and_the_entry() -> None:
     entry = replace(ENTRY, cohort=("aveiro", "braga"))
     secret = secrets_of("aveiro", entry.cohort)["braga"]
-    key = hkdf_by_hand(secret, entry.roster_hash, entry.info("pair", "aveiro", "braga"))
+    key = hkdf_by_hand(secret, entry.session, entry.info("pair", "aveiro", "braga"))
 
     mask = pairwise_mask("aveiro", {"braga": secret}, entry, 20)
 
@@ -281,7 +281,7 @@ def test_different_names_never_share_a_key(left: list[str], right: list[str]) ->
 
 
 def test_a_self_mask_is_hkdf_of_the_seed_and_the_entry() -> None:
-    key = hkdf_by_hand(SEED, ENTRY.roster_hash, ENTRY.info("self", "braga"))
+    key = hkdf_by_hand(SEED, ENTRY.session, ENTRY.info("self", "braga"))
 
     assert self_mask(SEED, "braga", ENTRY, 20).tolist() == expand_by_hand(key, 20)
 

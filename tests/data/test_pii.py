@@ -36,23 +36,19 @@ def in_groups(text: str, separator: str = " ") -> str:
 
 
 @pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize("sentence", ["{}", "card {}.", "2 cards: {}", "({})", "{}; 737"])
-def test_a_card_number_goes_however_it_is_grouped(card: str, sentence: str) -> None:
+def test_a_card_number_goes_however_it_is_grouped(card: str) -> None:
     for written in (card, in_groups(card), in_groups(card, "-"), " ".join(card)):
-        text, found = redact(sentence.format(written))
+        for sentence in ("{}", "card {}.", "2 cards: {}", "({})", "{}; 737"):
+            text, found = redact(sentence.format(written))
 
-        assert text == sentence.format("<card>")
-        assert found == Counter(card=1)
+            assert text == sentence.format("<card>")
+            assert found == Counter(card=1)
 
 
 @pytest.mark.parametrize("card", CARDS)
-@pytest.mark.parametrize(
-    "sentence", ["it is {} 12/26, 123", "no {} 737", "id 7 {}", "12 9999 {} 1"]
-)
-def test_a_card_number_goes_though_other_numbers_stand_beside_it(card: str, sentence: str) -> None:
-    text, _ = redact(sentence.format(card))
-
-    assert text == sentence.format("<card>")
+def test_a_card_number_goes_though_other_numbers_stand_beside_it(card: str) -> None:
+    for sentence in ("it is {} 12/26, 123", "no {} 737", "id 7 {}", "12 9999 {} 1"):
+        assert redact(sentence.format(card))[0] == sentence.format("<card>")
 
 
 @pytest.mark.parametrize("written", ["3782 822463 10005", "3056 930902 5904"])
@@ -82,16 +78,13 @@ def test_sixteen_digits_that_fail_luhn_are_no_card() -> None:
 
 
 @pytest.mark.parametrize("iban", IBANS)
-@pytest.mark.parametrize(
-    "sentence",
-    ["{}", "IBAN {}, thanks", "{} is my account at your bank", "my {} and not B12", "AB12 {} x"],
-)
-def test_an_iban_goes_whatever_stands_around_it(iban: str, sentence: str) -> None:
+def test_an_iban_goes_whatever_stands_around_it(iban: str) -> None:
     for written in (iban, iban.lower(), in_groups(iban)):
-        text, found = redact(sentence.format(written))
+        for sentence in ("{}", "IBAN {}, ok", "{} is my account", "my {} and not B12", "AB12 {} x"):
+            text, found = redact(sentence.format(written))
 
-        assert text == sentence.format("<iban>")
-        assert found == Counter(iban=1)
+            assert text == sentence.format("<iban>")
+            assert found == Counter(iban=1)
 
 
 @given(iban=st.sampled_from(IBANS), place=st.integers(4, 14), shift=st.integers(1, 9))
@@ -161,16 +154,19 @@ def test_an_at_sign_alone_is_no_email_address(text: str) -> None:
         "12-12-2012-345",  # begins like a date
     ],
 )
-@pytest.mark.parametrize(
-    "sentence", ["{}", "call {}.", "on 2026-01-31 {}", "10:30 {}", "[tel. {}]", "12.50 EUR, {}"]
-)
-def test_a_phone_number_goes_also_after_a_date_a_time_or_an_amount(
-    number: str, sentence: str
-) -> None:
-    text, found = redact(sentence.format(number))
+def test_a_phone_number_goes_also_after_a_date_a_time_or_an_amount(number: str) -> None:
+    for sentence in (
+        "{}",
+        "call {}.",
+        "on 2026-01-31 {}",
+        "10:30 {}",
+        "[tel. {}]",
+        "12.50 EUR, {}",
+    ):
+        text, found = redact(sentence.format(number))
 
-    assert text == sentence.format("<phone>")
-    assert found == Counter(phone=1)
+        assert text == sentence.format("<phone>")
+        assert found == Counter(phone=1)
 
 
 @pytest.mark.parametrize("number", ["+33 1 23 45 67 89", "+46 (0)157 548 89", "+41 (0)85 806 98"])

@@ -61,13 +61,6 @@ def test_the_blank_charges_end_the_run_where_no_default_is_declared() -> None:
 
 
 @with_file
-def test_the_file_by_its_own_name_is_read_like_its_folder(telco: Loaded) -> None:
-    _, table, _ = load("data=telco", f"data.path={FOLDER}/Telco-Customer-Churn.csv")
-
-    assert table.texts["customerID"] == telco[1].texts["customerID"]
-
-
-@with_file
 def test_the_package_holds_the_same_customers_as_the_file(telco: Loaded, package: Loaded) -> None:
     # Two copies of one data set, by different publishers; the package has no customer id.
     for ours, theirs in (("tenure", "tenure"), ("MonthlyCharges", "monthly_charges")):
