@@ -56,22 +56,24 @@ def row_text(sites: int, partition: str, found: dict[str, list[float]]) -> str:
     return f"| {sites} | {partition} | " + " | ".join(means) + f" | {gap:.5f} |"
 
 
-def draw(rows: list[tuple[int, str, dict[str, list[float]]]], path: Path) -> None:
-    """Draw mean AUC by number of sites and partition."""
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+def draw(table: Path, path: Path) -> None:
+    """Draw the table's means by number of sites and partition, side by side."""
+    lines = [line for line in table.read_text().splitlines() if line.startswith("| ")][1:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     axes = figure.subplots()
     colours = ["#0b6e99", "#1f2933", "#8a5a00", "#b42318", "#7b8794"]
-    for (name, label), colour in zip(COLUMNS.items(), colours, strict=True):
-        means = [np.mean(found[name]) for _, _, found in rows]
-        spread = [np.std(found[name]) for _, _, found in rows]
-        axes.errorbar(
-            range(len(rows)), means, spread, fmt="o", color=colour, label=label, capsize=3
-        )
-    axes.set_xticks(range(len(rows)), [f"{sites}\n{part}" for sites, part, _ in rows], fontsize=8)
+    for index, (label, colour) in enumerate(zip(COLUMNS.values(), colours, strict=True)):
+        means = [float(row[2 + index]) for row in rows]
+        places = np.arange(len(rows)) + (index - 2) * 0.13
+        axes.plot(places, means, "o", color=colour, label=label, markersize=5)
+    axes.set_xticks(range(len(rows)), [f"{row[0]}\n{row[1]}" for row in rows], fontsize=8)
     axes.set_ylabel("test AUC")
-    axes.set_title("Churn at epsilon 1: mean and sd over splits, by sites and partition")
+    axes.set_title("Churn: mean over splits, by sites and partition", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=2)
+    axes.set_ylim(bottom=axes.get_ylim()[0] - 0.04)  # room for the legend
+    axes.grid(axis="y", color="#e4e7eb")
+    axes.legend(fontsize=8, frameon=False, ncols=5, loc="lower left")
     figure.savefig(path, metadata={"Date": None})
 
 
@@ -94,16 +96,14 @@ def main() -> None:
         "|" + "---|" * (len(COLUMNS) + 3),
     ]
     print("\n".join(lines[2:]), flush=True)
-    rows = []
     for sites in map(int, args.sites.split(",")):
         for partition in args.partitions.split(","):
             found = measure(sites, partition, args.splits, args.overrides)
-            rows.append((sites, partition, found))
             lines.append(row_text(sites, partition, found))
             print(lines[-1], flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "churn_table.txt").write_text("\n".join(lines) + "\n")
-    draw(rows, args.out / "churn_table.svg")
+    draw(args.out / "churn_table.txt", args.out / "churn_table.svg")
 
 
 if __name__ == "__main__":
