@@ -223,7 +223,8 @@ def test_what_is_not_found_is_declared() -> None:
     assert {"names", "street addresses", "spoken or spelt-out numbers"} <= set(NOT_COVERED)
 
 
-SYNTHETIC = Path("/work/shared/data/presidio_synth_pii/synth_dataset_v2.json")
+SHARED = Path(__file__).resolve().parents[3] / "shared/data"
+SYNTHETIC = SHARED / "presidio_synth_pii/synth_dataset_v2.json"
 with_synthetic = pytest.mark.skipif(
     not SYNTHETIC.is_file(), reason=f"the third-party file {SYNTHETIC} is not here"
 )

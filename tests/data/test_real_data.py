@@ -14,7 +14,7 @@ from fedcc.data.tabular_features import TabularEncoding
 from fedcc.federation.settings import SimulationSettings, simulation_settings
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-FOLDER = Path("/work/shared/data/ibm_telco_churn")
+FOLDER = Path(__file__).resolve().parents[3] / "shared/data/ibm_telco_churn"
 
 pytestmark = pytest.mark.real_data
 with_file = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the third-party {FOLDER} is not here")
