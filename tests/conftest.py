@@ -1,4 +1,4 @@
-"""Shared fixtures: a small generated churn set described by a YAML of its own, and ways to run it."""
+"""Shared fixtures: a small generated churn set, described by a YAML, and ways to run it."""
 
 import csv
 import json
