@@ -211,9 +211,11 @@ def test_any_text_is_redacted_without_an_error(text: str) -> None:
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("unit", ["1 ", "1.", "12-", "DE12 ", "a", "(1", "12.345,", "a.@"])
-def test_a_long_hostile_text_takes_time_in_proportion_to_its_length(unit: str) -> None:
+def test_a_long_hostile_text_does_not_hang_a_pattern(unit: str) -> None:
     # A pattern that backtracks without bound needs hours for 8,000 characters.
-    redact(unit * (8_000 // len(unit)))
+    redacted, _ = redact(unit * (8_000 // len(unit)))
+
+    assert redacted
 
 
 def test_what_is_not_found_is_declared() -> None:

@@ -33,7 +33,7 @@ from fedcc.federation.messages import (
 from fedcc.federation.planning import make_plan
 from fedcc.federation.settings import RunPlan, simulation_settings
 from fedcc.federation.site_policy import SitePolicy
-from fedcc.federation.site_round import Site, SiteFiles, Watch
+from fedcc.federation.site_round import Site, SiteFiles, UploadNote, Watch
 from fedcc.federation.update_cipher import AggregateSum
 from fedcc.tasks.churn import Examples
 
@@ -262,6 +262,25 @@ def test_a_sum_with_one_upload_missing_stays_closed(house: Build) -> None:
     slots = SiteCipher("bfv", key).decrypt(h.aggregate(partial), 3).astype(np.uint64)
 
     assert np.abs(unpack(slots, 5, 2)).max() > 1_000_000
+
+
+def test_every_upload_carries_the_noise_that_the_ledger_charges(house: Build) -> None:
+    h = house("rounds=12", max_epsilon=8.0)
+    notes: list[UploadNote] = []
+    for site in h.sites.values():
+        site.watch.on_upload = notes.append
+    for attempt in range(1, 13):
+        h.uploads(h.entry(1, attempt))
+
+    residues = []
+    for note in notes:
+        running, state = h.sites[note.site]._run()
+        noiseless = running.gradients.sum_at(state.parameters)
+        residues.append(note.update / h.plan.steps_per_unit - noiseless)
+
+    # 4 sites x 12 attempts x 5 coordinates: the standard error of the sd is 4.6 %.
+    charged = h.sites["site-1"].ledger.events[0].own_variance
+    assert np.std(residues) == pytest.approx(np.sqrt(charged), rel=0.2)
 
 
 # Signing and opening.
