@@ -36,6 +36,11 @@ def size(count: float) -> str:
     return f"{count:.2f} GB"
 
 
+def metric_label(name: str) -> str:
+    """Return a metric's name as people write it."""
+    return {"auc": "AUC"}.get(name, name)
+
+
 class Display:
     """Shows steps: a bar on a terminal, notes alone elsewhere, nothing when quiet."""
 
@@ -59,7 +64,11 @@ class Display:
         if step.kind in ("round", "void"):
             self._up += step.bytes_up
             self._down += step.bytes_down
-            metric = "" if step.metric is None else f"AUC {step.metric:.4f}  "
+            metric = (
+                ""
+                if step.metric is None
+                else f"{metric_label(step.metric_name)} {step.metric:.4f}  "
+            )
             spent = "no noise" if step.epsilon is None else f"epsilon {step.epsilon:.3f}"
             total = f" / {step.budget:g}" if step.budget is not None else ""
             state = f"{metric}{spent}{total}  up {size(self._up)}  down {size(self._down)}"
@@ -93,8 +102,9 @@ def result_lines(result: "RunResult") -> list[tuple[str, str]]:
     privacy, crypto, utility = values["privacy"], values["crypto"], values["utility"]
     rounds = f"{values['outcome']}, {values['rounds']} rounds"
     lines = [("outcome", rounds)]
-    metric = utility["metric"].upper()
-    lines.append((f"test {metric} (simulator)", _four(utility["federated"])))
+    lines.append(
+        (f"test {metric_label(utility['metric'])} (simulator)", _four(utility["federated"]))
+    )
     lines += [
         (f"  {name}", _four(utility[name])) for name in BASELINES if utility[name] is not None
     ]

@@ -55,13 +55,27 @@ class TabularEncoding:
         return (*names, "constant")
 
     @property
+    def n_features(self) -> int:
+        """Width of the features."""
+        return len(self.feature_names)
+
+    @property
+    def label_features(self) -> None:
+        """Nothing: a churn label has no words to begin at."""
+        return None
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the recipe."""
         text = json.dumps([self.numbers, self.categories, self.hinges])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def encode(self, table: Table) -> NDArray[np.float32]:
+    def encode(self, table: Table, owner: str = "") -> NDArray[np.float32]:
         """Return the features of all rows, shape `(n_rows, n_features)`, L2 norm at most 1.
+
+        Args:
+            table: admitted rows.
+            owner: whose rows these are; not needed here.
 
         Source of the hinge basis: additive piecewise-linear models, e.g. Hastie and Tibshirani,
         "Generalized Additive Models", 1990.

@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.federation.planning import step_size
-from fedcc.federation.settings import RunPlan
-from fedcc.models.tabular import ModelSettings, build_module, initial_parameters
-from fedcc.models.update import UpdateRule
+from fedcc.federation.local_training import private_sum, starting_point
+from fedcc.federation.planning import prior_scale, step_size
+from fedcc.federation.settings import RunPlan, SimulationSettings
+from fedcc.models.heads import build_module
 from fedcc.privacy.accounting import epsilon_of_mu
 from fedcc.privacy.noise_shares import gaussian_share
 from fedcc.rng import byte_source
-from fedcc.tasks.churn import Examples
-from fedcc.tasks.metrics import roc_auc
+from fedcc.tasks.task import Examples, FeatureRecipe, Task
 from fedcc.training.baselines import Noise, train_centrally
 from fedcc.training.evaluate import logits
 
@@ -43,14 +42,16 @@ class Comparison:
     def __init__(
         self,
         plan: RunPlan,
-        model: ModelSettings,
+        settings: SimulationSettings,
+        task: Task,
+        recipe: FeatureRecipe,
         sites: Sequence[Examples],
         test: Examples,
-        seed: int | None,
     ) -> None:
         """Keep what every baseline shares."""
-        self._plan, self._model, self._sites, self._test = plan, model, sites, test
-        self._seed = seed
+        self._plan, self._settings, self._task, self._recipe = plan, settings, task, recipe
+        self._sites, self._test = sites, test
+        self._seed = settings.seed
         self._pool = pooled(sites)
 
     def all(self, same_noise: Noise | None) -> dict[str, float | None]:
@@ -62,43 +63,46 @@ class Comparison:
         plan, sites = self._plan, len(self._sites)
         central_variance = (plan.noise_multiplier * plan.sensitivity) ** 2
         values: dict[str, float | None] = dict.fromkeys(NAMES)
-        clear = self._rule(0.0)
+        clear = self._plan_for(0.0)
         values["central_no_privacy"] = self._train(self._pool, clear, None)
         if same_noise is not None:
-            values["central_dp_same_noise"] = self._train(self._pool, plan.rule, same_noise)
+            values["central_dp_same_noise"] = self._train(self._pool, plan, same_noise)
         if plan.noise == "none":
             alone = [self._train(site, self._alone(clear), None) for site in self._sites]
             values["site_alone_mean"] = _mean(alone)
             return values
         values["central_dp"] = self._train(
-            self._pool, self._rule(central_variance), self._fresh("central", central_variance)
+            self._pool, self._plan_for(central_variance), self._fresh("central", central_variance)
         )
         values["local_noise"] = self._train(
             self._pool,
-            self._rule(sites * central_variance),
+            self._plan_for(sites * central_variance),
             self._fresh("local", sites * central_variance),
         )
         # A site alone divides by N / K, so the same noise weighs K times as much.
-        rule = self._alone(self._rule(sites**2 * central_variance))
+        alone_plan = self._alone(self._plan_for(sites**2 * central_variance))
         alone = [
-            self._train(site, rule, self._fresh(f"alone-{index}", central_variance))
+            self._train(site, alone_plan, self._fresh(f"alone-{index}", central_variance))
             for index, site in enumerate(self._sites)
         ]
         values["site_alone_mean"] = _mean(alone)
         return values
 
-    def _rule(self, variance: float) -> UpdateRule:
-        """Return the run's step rule with the step size for another noise of the sum."""
-        plan = self._plan
+    def _plan_for(self, variance: float) -> RunPlan:
+        """Return the run's plan with step size and prior for another noise of the sum."""
+        plan, training = self._plan, self._settings.training
         effective = math.inf
         if variance > 0:
             mu = math.sqrt(plan.max_attempts * plan.sensitivity**2 / variance)
             effective = epsilon_of_mu(mu, plan.delta)
-        rate = step_size(self._model.learning_rate, effective)
-        return dataclasses.replace(plan.rule, learning_rate=rate)
+        return dataclasses.replace(
+            plan,
+            learning_rate=step_size(training, self._settings.model, effective),
+            prior_scale=prior_scale(training, effective),
+        )
 
-    def _alone(self, rule: UpdateRule) -> UpdateRule:
-        return dataclasses.replace(rule, normaliser=rule.normaliser / len(self._sites))
+    def _alone(self, plan: RunPlan) -> RunPlan:
+        return dataclasses.replace(plan, normaliser=plan.normaliser / len(self._sites))
 
     def _fresh(self, name: str, variance: float) -> Callable[[int], Vector]:
         def noise(round_number: int) -> Vector:
@@ -107,17 +111,15 @@ class Comparison:
 
         return noise
 
-    def _train(self, examples: Examples, rule: UpdateRule, noise: Noise | None) -> float | None:
-        module = build_module(self._model, examples.features.shape[1])
+    def _train(self, examples: Examples, plan: RunPlan, noise: Noise | None) -> float | None:
         parameters = train_centrally(
-            module,
-            examples,
-            rule,
-            max_grad_norm=self._plan.max_grad_norm,
-            initial=initial_parameters(module, self._plan.public_seed),
+            private_sum(plan, examples),
+            plan.rule,
+            initial=starting_point(plan, self._recipe),
             noise=noise,
         )
-        return roc_auc(logits(module, parameters, self._test.features), self._test.labels)
+        scores = logits(build_module(plan.shape), parameters, self._test.features)
+        return self._task.utility(scores, self._test.labels)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

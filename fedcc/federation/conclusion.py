@@ -14,7 +14,7 @@ from fedcc.federation.prepared import PreparedRun
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.site_round import Site
 from fedcc.governance.report import write_report
-from fedcc.models.tabular import build_module, named_tensors
+from fedcc.models.heads import build_module, named_tensors
 from fedcc.training.checkpoints import tensor_bytes, write_json, write_whole
 
 
@@ -97,6 +97,7 @@ def _facts(
         seconds_aggregate=monitor.record.seconds_adding,
         seconds_decrypt=sum(site.seconds.decrypt for site in sites),
         max_abs_error=observer.max_abs_error if observer.checked_sums else None,
+        metric=run.data.task.metric,
         utility=monitor.utility(),
         baselines=baselines,
         total_seconds=seconds[0],
@@ -121,9 +122,8 @@ def _ciphertexts(run: PreparedRun) -> tuple[int, int]:
 
 def _baselines(run: PreparedRun, rounds: int) -> dict[str, float | None]:
     plan = planning.shortened(run.plan, rounds)
-    comparison = Comparison(
-        plan, run.settings.model, run.data.sites, run.data.test, run.settings.seed
-    )
+    data = run.data
+    comparison = Comparison(plan, run.settings, data.task, data.recipe, data.sites, data.test)
     files = [run.folder.noise_file(number) for number in range(1, rounds + 1)]
     if not all(file.exists() for file in files):
         return comparison.all(None)
@@ -132,14 +132,8 @@ def _baselines(run: PreparedRun, rounds: int) -> dict[str, float | None]:
 
 def _write_model(run: PreparedRun, monitor: Monitor, facts: summary.Facts) -> None:
     [state] = monitor.observer.states.values()
-    module = build_module(run.settings.model, run.data.test.features.shape[1])
-    card = summary.build_model_card(
-        run.settings,
-        run.plan,
-        facts,
-        features=run.data.encoding.feature_names,
-        encoding_sha256=run.data.encoding.fingerprint,
-    )
+    module = build_module(run.plan.shape)
+    card = summary.build_model_card(run.settings, run.plan, facts, run.data.recipe)
     write_json(run.folder.path / "model.json", card)
     tensors = tensor_bytes(named_tensors(module, state.released()))
     write_whole(run.folder.path / "model.safetensors", tensors)

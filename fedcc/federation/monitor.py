@@ -17,9 +17,7 @@ from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.server_app import AggregatorRecord
 from fedcc.federation.site_round import Watch
 from fedcc.federation.strategy import RoundRecord
-from fedcc.models.tabular import build_module
-from fedcc.tasks import churn
-from fedcc.tasks.metrics import roc_auc
+from fedcc.models.heads import build_module
 from fedcc.training.evaluate import logits
 
 
@@ -29,7 +27,7 @@ class Monitor:
     def __init__(self, run: PreparedRun, progress: ProgressCallback) -> None:
         """Start before the first message."""
         self._run, self.tell = run, progress
-        self._module = build_module(run.settings.model, run.data.test.features.shape[1])
+        self._module = build_module(run.plan.shape)
         self.observer = Observer(run.plan, run.newest_state())
         self.watch = Watch(on_upload=self.observer.on_upload, on_applied=self.observer.on_applied)
         self.record = AggregatorRecord()
@@ -96,7 +94,7 @@ class Monitor:
                 "bytes_up": record.bytes_up,
                 "bytes_down": record.bytes_down,
                 **spent,
-                churn.METRIC: self._metric if applied else None,
+                self._run.data.task.metric: self._metric if applied else None,
             }
         )
         void = f"round {record.round_number}, attempt {record.attempt} is void"
@@ -106,6 +104,7 @@ class Monitor:
                 text=f"{void}: {len(record.cohort)} sites answered; it stays charged",
                 round_number=record.round_number,
                 rounds=self._run.plan.rounds,
+                metric_name=self._run.data.task.metric,
                 metric=self._metric,
                 epsilon=spent["epsilon"],
                 budget=self._run.settings.privacy.epsilon,
@@ -125,4 +124,5 @@ class Monitor:
             return None
         [state] = self.observer.states.values()
         test = self._run.data.test
-        return roc_auc(logits(self._module, state.released(), test.features), test.labels)
+        scores = logits(self._module, state.released(), test.features)
+        return self._run.data.task.utility(scores, test.labels)

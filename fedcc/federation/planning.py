@@ -4,22 +4,32 @@ import dataclasses
 import math
 
 from fedcc.errors import ConfigError
-from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
+from fedcc.federation.settings import RunPlan, SimulationSettings, TrainingSettings, data_sha256
+from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
 from fedcc.privacy.accounting import composed_mu, epsilon_of_mu
 from fedcc.privacy.calibration import calibrate, check_delta, tolerated
 from fedcc.privacy.noise_shares import choose_grid
-from fedcc.tasks import churn
+from fedcc.tasks.task import FeatureRecipe
 from fedcc.training.dp_sgd import NORM_SLACK
 
-LEAST_EFFECTIVE_EPSILON = 0.1  # below this the step size shrinks no further
+
+def step_size(training: TrainingSettings, model: ModelSettings, effective_epsilon: float) -> float:
+    """Return the public step size for the noise that a sum carries."""
+    held = held_epsilon(training, effective_epsilon)
+    base = model.learning_rate if model.learning_rate is not None else training.learning_rate
+    return (base or 0.0) * held
 
 
-def step_size(base: float, effective_epsilon: float) -> float:
-    """Return the public step size for the noise that a sum carries.
+def held_epsilon(training: TrainingSettings, effective_epsilon: float) -> float:
+    """Return the effective epsilon, held between the bounds of the step rule."""
+    return min(training.most_epsilon, max(effective_epsilon, training.least_epsilon))
 
-    The rule (proportional to epsilon below 1) was chosen on the churn set `wa_churn`.
-    """
-    return base * min(1.0, max(effective_epsilon, LEAST_EFFECTIVE_EPSILON))
+
+def prior_scale(training: TrainingSettings, effective_epsilon: float) -> float:
+    """Return how much the label names weigh: fixed for gradients, against noise for class means."""
+    if training.step == "class_means":
+        return training.prior_scale / held_epsilon(training, effective_epsilon)
+    return training.prior_scale
 
 
 def warnings(settings: SimulationSettings, repeated_rows: int) -> tuple[str, ...]:
@@ -45,9 +55,21 @@ def warnings(settings: SimulationSettings, repeated_rows: int) -> tuple[str, ...
 
 
 def make_plan(
-    settings: SimulationSettings, *, run: str, n_parameters: int, public_seed: int
+    settings: SimulationSettings,
+    recipe: FeatureRecipe,
+    n_outputs: int,
+    *,
+    run: str,
+    public_seed: int,
 ) -> RunPlan:
     """Return the plan of a run.
+
+    Args:
+        settings: of the run.
+        recipe: the public recipe of the features.
+        n_outputs: outputs of the model.
+        run: name of the run.
+        public_seed: of the starting point of models with a hidden layer.
 
     Raises:
         ConfigError: if the settings contradict each other or the lanes cannot hold the noise.
@@ -62,6 +84,11 @@ def make_plan(
     min_sites = privacy.min_sites if privacy.min_sites is not None else len(names)
     if crypto.scheme != "none" and min_sites < 3:
         raise ConfigError("privacy.min_sites must be at least 3 with encryption.")
+    shape = HeadShape(
+        n_features=recipe.n_features, hidden=settings.model.hidden, n_outputs=n_outputs
+    )
+    n_parameters = parameter_count(build_module(shape))
+    training = settings.training
     public_rows = settings.data.public_rows
     attempts = settings.rounds + privacy.reserved_retries
     sensitivity = settings.training.max_grad_norm * NORM_SLACK
@@ -86,13 +113,17 @@ def make_plan(
     return RunPlan(
         run=run,
         task=settings.task.name,
-        purpose=churn.PURPOSE,
+        purpose=settings.task.name,
         data_sha256=data_sha256(settings.data),
         model=settings.model.name,
-        hinges=settings.model.hinges,
-        hidden=settings.model.hidden,
+        features_sha256=recipe.fingerprint,
+        n_features=shape.n_features,
+        hidden=shape.hidden,
+        n_outputs=shape.n_outputs,
         n_parameters=n_parameters,
         public_seed=public_seed,
+        prior=training.prior if not shape.hidden else "none",
+        prior_scale=prior_scale(training, noise.effective_epsilon),
         rounds=settings.rounds,
         max_attempts=attempts,
         sites=names,
@@ -110,7 +141,9 @@ def make_plan(
         box=grid.box,
         scheme=crypto.scheme,
         lanes=crypto.lanes,
-        learning_rate=step_size(settings.model.learning_rate, noise.effective_epsilon),
+        step=training.step,
+        learning_rate=step_size(training, settings.model, noise.effective_epsilon),
+        logit_scale=training.logit_scale or 1.0,
         momentum=settings.training.momentum,
         normaliser=float(public_rows),
         tail_fraction=settings.training.tail_fraction,

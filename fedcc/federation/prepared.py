@@ -14,7 +14,6 @@ from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.run_folder import RunFolder
 from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.simulated_data import SimulatedData, load_data
-from fedcc.models.tabular import build_module, parameter_count
 from fedcc.models.update import ModelState
 from fedcc.training.checkpoints import load_state
 
@@ -63,13 +62,13 @@ def prepare_new(
         "partition_seed": _fresh_seed(settings.seed),
         "public_seed": _fresh_seed(settings.seed),
     }
-    data = load_data(settings, secret["partition_seed"], clock())
-    module = build_module(settings.model, data.test.features.shape[1])
+    data = load_data(settings, secret["partition_seed"], clock(), progress)
     warnings = planning.warnings(settings, data.repeated_rows)
     plan = planning.make_plan(
         settings,
+        data.recipe,
+        data.task.n_outputs(settings.data),
         run=secrets.token_hex(8),
-        n_parameters=parameter_count(module),
         public_seed=secret["public_seed"],
     )
     for warning in warnings:
@@ -86,7 +85,9 @@ def prepare_new(
     return PreparedRun(settings, plan, data, folder, warnings, resumed=False)
 
 
-def prepare_resumed(settings: SimulationSettings, run: Path, clock: Clock) -> PreparedRun:
+def prepare_resumed(
+    settings: SimulationSettings, run: Path, clock: Clock, progress: ProgressCallback
+) -> PreparedRun:
     """Take up the plan, the partition and the folder of an interrupted run.
 
     Raises:
@@ -99,7 +100,12 @@ def prepare_resumed(settings: SimulationSettings, run: Path, clock: Clock) -> Pr
         raise ConfigError(f"{run} is complete; there is nothing to resume.")
     if plan.data_sha256 != data_sha256(settings.data):
         raise ConfigError(f"{run}: config.yaml and plan.json describe different data.")
-    data = load_data(settings, secret["partition_seed"], clock())
+    data = load_data(settings, secret["partition_seed"], clock(), progress)
+    if plan.features_sha256 != data.recipe.fingerprint:
+        raise ConfigError(
+            f"{run}: the encoder or the columns are not those that the run began with. Install "
+            "the versions that model.json or constraints.txt names."
+        )
     warnings = planning.warnings(settings, data.repeated_rows)
     return PreparedRun(settings, plan, data, folder, warnings, resumed=True)
 

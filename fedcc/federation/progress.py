@@ -13,13 +13,19 @@ from fedcc.federation.settings import RunPlan
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One step of progress; numbers are running values, bytes those of this attempt."""
+    """One step of progress; numbers are running values, bytes those of this attempt.
 
-    kind: Literal["plan", "round", "void", "note"]
+    `done` and `total` count the texts of one owner while they are encoded.
+    """
+
+    kind: Literal["plan", "round", "void", "note", "encoding"]
     text: str = ""
     round_number: int = 0
     rounds: int = 0
+    metric_name: str = ""
     metric: float | None = None
+    done: int = 0
+    total: int = 0
     epsilon: float | None = None
     budget: float | None = None
     bytes_up: int = 0

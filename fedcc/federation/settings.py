@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 from fedcc import config
 from fedcc.crypto.parameters import CryptoSettings, Scheme
+from fedcc.data.encoders.settings import CacheSettings, EncoderSettings
 from fedcc.data.partition import PartitionSettings
 from fedcc.data.spec import DataSpec
 from fedcc.errors import ConfigError
-from fedcc.models.tabular import ModelSettings
-from fedcc.models.update import UpdateRule
+from fedcc.models.heads import HeadShape, ModelName, ModelSettings
+from fedcc.models.update import Step, UpdateRule
 from fedcc.privacy.accounting import Mechanism, PrivacyEvent
 from fedcc.privacy.calibration import PrivacySettings
 from fedcc.privacy.noise_shares import Grid, overflow_z
+from fedcc.tasks.task import TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +55,31 @@ class FederationSettings:
 class TrainingSettings:
     """The step rule; values come from `configs/training/*.yaml`."""
 
+    step: Step
+    prior: Literal["none", "label_names"]  # where a head without hidden layer begins
+    prior_scale: float
     max_grad_norm: float
     momentum: float
     tail_fraction: float
+    learning_rate: float | None  # per unit of effective epsilon; gradient steps need it
+    least_epsilon: float
+    most_epsilon: float
+    logit_scale: float | None  # class means need it
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be > 0, got {self.max_grad_norm}")
+        if not 0 < self.least_epsilon <= self.most_epsilon < math.inf:
+            raise ValueError("0 < least_epsilon <= most_epsilon must hold")
+        for name in ("learning_rate", "logit_scale"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be > 0 and finite, got {value}")
+        if self.step == "class_means" and self.logit_scale is None:
+            raise ValueError("step=class_means needs logit_scale")
+        if not 0 <= self.prior_scale < math.inf:
+            raise ValueError("prior_scale must not be negative")
         if not 0 <= self.momentum < 1 or not 0 <= self.tail_fraction <= 1:
             raise ValueError("momentum must be in [0, 1) and tail_fraction in [0, 1]")
 
@@ -69,7 +88,7 @@ class TrainingSettings:
 class TaskSettings:
     """Which task; the value comes from `configs/task/*.yaml`."""
 
-    name: Literal["churn"]
+    name: TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +119,8 @@ class SimulationSettings:
     data: DataSpec
     partition: PartitionSettings
     model: ModelSettings
+    encoder: EncoderSettings
+    cache: CacheSettings
     training: TrainingSettings
     privacy: PrivacySettings
     crypto: CryptoSettings
@@ -123,6 +144,7 @@ class SimulationSettings:
             raise ValueError(
                 f"privacy.min_sites ({self.privacy.min_sites}) exceeds sites ({self.sites})"
             )
+        _check_training(self)
         for dropout in self.federation.drop:
             if dropout.site > self.sites or dropout.round > self.rounds:
                 raise ValueError(
@@ -134,6 +156,30 @@ class SimulationSettings:
     def site_names(self) -> tuple[str, ...]:
         """Names of the simulated sites."""
         return tuple(f"site-{number}" for number in range(1, self.sites + 1))
+
+
+def _check_training(settings: SimulationSettings) -> None:
+    """Refuse a step rule that does not fit task, model or rounds.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    training, model = settings.training, settings.model
+    if training.step == "class_means":
+        if settings.task.name != "intent" or model.hidden:
+            raise ValueError(
+                "training=one_round needs task=intent and a model without hidden layer"
+            )
+        if settings.rounds != 1:
+            raise ValueError(f"training=one_round has one round, got rounds={settings.rounds}")
+    elif training.learning_rate is None and model.learning_rate is None:
+        raise ValueError("training.learning_rate must be given for gradient steps")
+    if training.prior == "label_names" and settings.task.name != "intent":
+        raise ValueError("training.prior=label_names needs task=intent; choose training=full_batch")
+    if model.hinges and settings.task.name == "intent":
+        raise ValueError(
+            "model=hinge is for number columns; choose model=linear or mlp for intents"
+        )
 
 
 def simulation_settings(values: Mapping[str, Any]) -> SimulationSettings:
@@ -181,11 +227,15 @@ class RunPlan:
     task: str
     purpose: str
     data_sha256: str
-    model: Literal["linear", "hinge", "mlp"]
-    hinges: int
+    model: ModelName
+    features_sha256: str
+    n_features: int
     hidden: int
+    n_outputs: int
     n_parameters: int
     public_seed: int
+    prior: Literal["none", "label_names"]
+    prior_scale: float
     rounds: int
     max_attempts: int
     sites: tuple[str, ...]
@@ -203,7 +253,9 @@ class RunPlan:
     box: float
     scheme: Scheme
     lanes: Literal[2, 3]
+    step: Step
     learning_rate: float
+    logit_scale: float
     momentum: float
     normaliser: float
     tail_fraction: float
@@ -266,9 +318,17 @@ class RunPlan:
         )
 
     @property
+    def shape(self) -> HeadShape:
+        """The shape of the model."""
+        return HeadShape(n_features=self.n_features, hidden=self.hidden, n_outputs=self.n_outputs)
+
+    @property
     def rule(self) -> UpdateRule:
         """The step rule."""
         return UpdateRule(
+            step=self.step,
+            n_outputs=self.n_outputs,
+            logit_scale=self.logit_scale,
             learning_rate=self.learning_rate,
             momentum=self.momentum,
             normaliser=self.normaliser,

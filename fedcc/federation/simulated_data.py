@@ -6,43 +6,63 @@ from datetime import datetime
 from fedcc.data.connectors import read_table
 from fedcc.data.gates import GateCounts, admit
 from fedcc.data.partition import partition_rows, split_test_rows
-from fedcc.data.tabular_features import TabularEncoding
+from fedcc.federation.features import build_recipe
+from fedcc.federation.progress import ProgressCallback, silent
 from fedcc.federation.settings import SimulationSettings
 from fedcc.rng import generator
-from fedcc.tasks import churn
-from fedcc.tasks.churn import Examples
+from fedcc.tasks.churn import CHURN
+from fedcc.tasks.intent import INTENT
+from fedcc.tasks.task import Examples, FeatureRecipe, Task, examples
+
+SIMULATOR = "simulator"  # owner of the test rows
 
 
 @dataclass(frozen=True)
 class SimulatedData:
     """Rows of every site and the simulator's test rows."""
 
+    task: Task
     sites: list[Examples]
     test: Examples
     gates: GateCounts
-    encoding: TabularEncoding
+    recipe: FeatureRecipe
     repeated_rows: int  # rows of customers beyond their first one
 
 
-def load_data(settings: SimulationSettings, partition_seed: int, now: datetime) -> SimulatedData:
+def task_of(settings: SimulationSettings) -> Task:
+    """Return the task that the settings name."""
+    return CHURN if settings.task.name == "churn" else INTENT
+
+
+def load_data(
+    settings: SimulationSettings,
+    partition_seed: int,
+    now: datetime,
+    progress: ProgressCallback = silent,
+) -> SimulatedData:
     """Read, gate, split, partition and encode the data set.
 
     Raises:
         ConfigError, RecordError: name the key, or file, row and column.
     """
-    spec, usage = settings.data, settings.partition
-    churn.check(spec)
+    spec, usage, task = settings.data, settings.partition, task_of(settings)
+    task.check(spec)
     table, gates = admit(read_table(spec, usage.path), spec, now=now)
     train_rows, test_rows = split_test_rows(table, spec, usage.split_seed)
     train = table.take(train_rows)
-    rng = generator(partition_seed, "partition")
-    encoding = TabularEncoding.from_spec(spec, settings.model.hinges)
-    parts = partition_rows(train, spec, settings.sites, usage, rng)
+    parts = partition_rows(
+        train, spec, settings.sites, usage, generator(partition_seed, "partition")
+    )
+    recipe = build_recipe(settings, progress)
     customers = [table.texts[name] for name in spec.with_role("customer")[:1]]
     return SimulatedData(
-        sites=[churn.examples(train.take(rows), spec, encoding) for rows in parts],
-        test=churn.examples(table.take(test_rows), spec, encoding),
+        task=task,
+        sites=[
+            examples(train.take(rows), spec, recipe, name)
+            for name, rows in zip(settings.site_names, parts, strict=True)
+        ],
+        test=examples(table.take(test_rows), spec, recipe, SIMULATOR),
         gates=gates,
-        encoding=encoding,
+        recipe=recipe,
         repeated_rows=sum(len(names) - len(set(names)) for names in customers),
     )

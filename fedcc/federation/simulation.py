@@ -37,7 +37,6 @@ from fedcc.federation.server_app import build_server_app
 from fedcc.federation.settings import SimulationSettings, data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
-from fedcc.tasks import churn
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def simulate(
     if resume is None:
         run = prepare_new(settings, config_values, clock, progress)
     else:
-        run = prepare_resumed(settings, resume, clock)
+        run = prepare_resumed(settings, resume, clock, progress)
     monitor = Monitor(run, progress)
     sites: list[Site] = []
     first_round = time.monotonic()
@@ -162,7 +161,7 @@ def _open_sites(run: PreparedRun, watch: Watch, clock: Clock, sites: list[Site])
     settings = run.settings
     policy = SitePolicy(
         approved_plans=frozenset({plan.sha256}),
-        purpose=churn.PURPOSE,
+        purpose=settings.task.name,
         data_sha256=data_sha256(settings.data),
         max_epsilon=planning.budget(plan, settings.privacy.epsilon),
         delta=settings.privacy.delta,
@@ -178,6 +177,7 @@ def _open_sites(run: PreparedRun, watch: Watch, clock: Clock, sites: list[Site])
                 name,
                 run.folder.site_files(name),
                 examples,
+                run.data.recipe,
                 policy,
                 keys=keys[name],
                 now=clock,

@@ -28,6 +28,7 @@ from fedcc.crypto.masks import (
 )
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
+from fedcc.federation.local_training import private_sum, starting_point
 from fedcc.federation.membership import Membership
 from fedcc.federation.messages import (
     Exchange,
@@ -42,14 +43,13 @@ from fedcc.federation.settings import RunPlan
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.update_cipher import UpdateCipher, expected_upload
 from fedcc.governance.audit_log import AuditLog
-from fedcc.models.tabular import ModelSettings, build_module, initial_parameters, parameter_count
-from fedcc.models.update import ModelState, apply_gradient_sum
+from fedcc.models.update import ModelState, apply_sum
 from fedcc.privacy.ledger import Charge, Ledger
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
 from fedcc.rng import byte_source
-from fedcc.tasks.churn import Examples
+from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.checkpoints import load_state, save_state
-from fedcc.training.dp_sgd import ClippedGradients
+from fedcc.training.dp_sgd import PrivateSum
 
 MAX_PARAMETER = 1e9  # public; float32 gradients of features of norm 1 stay finite far beyond
 
@@ -111,7 +111,7 @@ class _Running:
 
     plan: RunPlan
     cipher: UpdateCipher
-    gradients: ClippedGradients
+    sums: PrivateSum
     secrets: dict[str, bytes]
 
 
@@ -123,6 +123,7 @@ class Site:
         name: str,
         files: SiteFiles,
         examples: Examples,
+        recipe: FeatureRecipe,
         policy: SitePolicy,
         *,
         keys: SiteKeys,
@@ -136,6 +137,7 @@ class Site:
             name: of this site.
             files: its own files; an existing checkpoint and epoch key are taken up again.
             examples: its admitted training rows.
+            recipe: the public recipe of their features.
             policy: what it admits.
             keys: its private keys.
             now: the clock, with a time zone.
@@ -147,7 +149,8 @@ class Site:
         self.watch = watch
         if not np.isfinite(examples.features).all():
             raise ValueError("features must be finite")
-        self._files, self._examples, self._policy = files, examples, policy
+        self._files, self._policy = files, policy
+        self._examples, self._recipe = examples, recipe
         self._now, self._seed = now, seed
         self.ledger = Ledger.open(files.ledger, max_epsilon=policy.max_epsilon, delta=policy.delta)
         try:
@@ -216,21 +219,17 @@ class Site:
         self._members.take_session(roster_from_json(request.text("roster")), plan)
         if plan.scheme != "none":
             self._members.open_epoch_key(request.raw("sealed_key"), request.text("key_id"))
-        settings = ModelSettings(
-            name=plan.model,
-            hinges=plan.hinges,
-            hidden=plan.hidden,
-            learning_rate=plan.learning_rate,
-        )
-        module = build_module(settings, self._examples.features.shape[1])
-        if parameter_count(module) != plan.n_parameters:
+        if plan.features_sha256 != self._recipe.fingerprint:
+            raise PolicyViolation("the plan's features are not those of this site's recipe.")
+        initial = starting_point(plan, self._recipe)
+        if initial.size != plan.n_parameters or plan.n_features != self._recipe.n_features:
             raise PolicyViolation("the plan's n_parameters does not fit this site's features.")
         if self.state is None:
-            self.state = ModelState.initial(initial_parameters(module, plan.public_seed))
+            self.state = ModelState.initial(initial)
         self._running = _Running(
             plan,
             UpdateCipher(plan, self._members.epoch_key),
-            ClippedGradients(module, self._examples, plan.max_grad_norm),
+            private_sum(plan, self._examples),
             self._members.mask_secrets(),
         )
         self._note("accept", f"plan {plan.sha256} of run {plan.run}")
@@ -288,7 +287,7 @@ class Site:
         """Clip, sum, clamp the noiseless sum, add the noise share, round with a dither."""
         plan = running.plan
         place = (self.name, round_number, attempt)
-        clamped = clamp_to_box(running.gradients.sum_at(state.parameters), plan.box)
+        clamped = clamp_to_box(running.sums.sum_at(state.parameters), plan.box)
         noise = byte_source(self._seed, "noise", *place)
         share = gaussian_share(clamped.size, plan.own_variance, noise)
         dither = byte_source(self._seed, "dither", *place)
@@ -364,7 +363,7 @@ class Site:
         # until a gradient overflows, so no later failure can depend on somebody's row.
         if not np.abs(gradient_sum).max() <= plan.sum_bound:
             raise EnvelopeError("an aggregate was refused")
-        state = apply_gradient_sum(state, gradient_sum, plan.rule)
+        state = apply_sum(state, gradient_sum, plan.rule)
         if not np.abs(state.parameters).max() <= MAX_PARAMETER:
             raise EnvelopeError("an aggregate was refused")
         self.state = state

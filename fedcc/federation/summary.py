@@ -12,7 +12,7 @@ from fedcc.data.gates import GateCounts
 from fedcc.federation.comparison import NAMES as BASELINES
 from fedcc.federation.settings import RunPlan, SimulationSettings
 from fedcc.privacy.accounting import cross_check_epsilon, three_epsilons
-from fedcc.tasks import churn
+from fedcc.tasks.task import FeatureRecipe, class_names
 from fedcc.version import __version__
 
 SCHEMA_VERSION = 1
@@ -34,6 +34,7 @@ class Facts:
     seconds_aggregate: float
     seconds_decrypt: float
     max_abs_error: float | None
+    metric: str
     utility: float | None
     baselines: dict[str, float | None] | None
     total_seconds: float
@@ -116,7 +117,7 @@ def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> 
             "max_abs_error_over_clip": None if error is None else error / plan.max_grad_norm,
         },
         "utility": {
-            "metric": churn.METRIC,
+            "metric": facts.metric,
             "federated": facts.utility,
             **(facts.baselines or dict.fromkeys(BASELINES)),
         },
@@ -133,16 +134,22 @@ def build_model_card(
     settings: SimulationSettings,
     plan: RunPlan,
     facts: Facts,
-    *,
-    features: tuple[str, ...],
-    encoding_sha256: str,
+    recipe: FeatureRecipe,
 ) -> dict[str, Any]:
     """Return `model.json`: what is needed to use the model, and on what terms."""
     return {
-        "labels": list(churn.class_names(settings.data)),
-        "features": list(features),
-        "encoding_sha256": encoding_sha256,
-        "model": {"name": plan.model, "hinges": plan.hinges, "hidden": plan.hidden},
+        "task": plan.task,
+        "labels": list(class_names(settings.data)),
+        "features": list(recipe.feature_names),
+        "encoder": settings.encoder.name if plan.task == "intent" else None,
+        "features_sha256": recipe.fingerprint,
+        "model": {
+            "name": plan.model,
+            "hinges": settings.model.hinges,
+            "hidden": plan.hidden,
+            "n_features": plan.n_features,
+            "n_outputs": plan.n_outputs,
+        },
         "purpose": plan.purpose,
         "privacy": {**epsilons(plan, facts.attempts), "delta": plan.delta, "unit": plan.unit},
         "seeded": settings.seed is not None,

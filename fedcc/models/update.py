@@ -1,21 +1,27 @@
-"""Flat parameter vectors and the public rule that turns a decrypted sum into the next model.
+"""Flat parameter vectors and the public rules that turn a decrypted sum into the next model.
 
 Every site applies the same rule to the same integers in float64, so all copies of the model stay
 equal. Nothing here touches data: the rule is post-processing of what the sum already released.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+Step = Literal["gradient", "class_means"]
+"""What a sum holds: clipped gradients of many rounds, or the class sums of a single one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateRule:
     """The public step rule of a run; all values come from the plan."""
 
+    step: Step
+    n_outputs: int  # rows of the weight matrix, for class means
+    logit_scale: float  # length of each class's weights, for class means
     learning_rate: float
     momentum: float  # heavy-ball factor in [0, 1)
     normaliser: float  # public number of rows of the whole federation
@@ -47,6 +53,36 @@ class ModelState:
     def released(self) -> Vector:
         """Return the model that would be released now: the tail average once there is one."""
         return self.tail_sum / self.tail_count if self.tail_count else self.parameters
+
+
+def apply_sum(state: ModelState, noised_sum: Vector, rule: UpdateRule) -> ModelState:
+    """Apply one decrypted sum by the rule of the plan; see the two rules for errors."""
+    if rule.step == "class_means":
+        return apply_class_sums(state, noised_sum, rule)
+    return apply_gradient_sum(state, noised_sum, rule)
+
+
+def apply_class_sums(state: ModelState, class_sums: Vector, rule: UpdateRule) -> ModelState:
+    """Turn noised sums of features by class into a head: the directions of the class means.
+
+    Args:
+        state: holds the public prior as its parameters, shape `(n_outputs * n_features,)`.
+        class_sums: decrypted sums over all sites, same shape.
+        rule: gives the number of classes and the length of each class's weights.
+
+    Raises:
+        ValueError: if the shapes differ or the sum is not finite.
+
+    Source: the nearest-class-mean classifier under the Gaussian mechanism; the prior acts as
+    pseudo-counts of a public example per class.
+    """
+    if class_sums.shape != state.parameters.shape or not np.isfinite(class_sums).all():
+        raise ValueError("the class sums have the wrong shape or are not finite")
+    weights = (state.parameters + class_sums).reshape(rule.n_outputs, -1)
+    lengths = np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
+    parameters = (rule.logit_scale * weights / lengths).reshape(-1)
+    zeros = np.zeros_like(parameters)
+    return ModelState(parameters, zeros, zeros, 0, state.rounds_applied + 1)
 
 
 def apply_gradient_sum(state: ModelState, gradient_sum: Vector, rule: UpdateRule) -> ModelState:

@@ -4,53 +4,48 @@ A binary label, scored by one logit; the simulator's metric is the area under th
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.data.gates import Table
 from fedcc.data.spec import DataSpec
-from fedcc.data.tabular_features import TabularEncoding
 from fedcc.errors import ConfigError
-
-METRIC = "auc"
-PURPOSE = "churn"
+from fedcc.tasks.metrics import roc_auc
 
 
 @dataclass(frozen=True)
-class Examples:
-    """What a model trains on: features, shape `(n, d)`, float32, and labels, shape `(n,)`."""
+class ChurnTask:
+    """Churn as a `fedcc.tasks.task.Task`."""
 
-    features: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    name: Literal["churn"] = "churn"
+    metric: str = "auc"
 
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        return len(self.labels)
+    def check(self, spec: DataSpec) -> None:
+        """Refuse a data YAML without features, or whose label is not binary.
+
+        Raises:
+            ConfigError: names the key.
+        """
+        if not spec.with_role("feature"):
+            raise ConfigError(
+                f"data.columns: churn needs columns with role: feature, '{spec.name}' has none. "
+                "Declare them, or choose task=intent."
+            )
+        codes = set(spec.columns[spec.label].codes.values())
+        if codes != {0, 1}:
+            raise ConfigError(
+                f"data.columns.{spec.label}: churn needs a label with two classes, 0 and 1; "
+                f"the YAML declares {len(codes)}."
+            )
+
+    def n_outputs(self, spec: DataSpec) -> int:
+        """Return 1: the logit of class 1."""
+        return 1
+
+    def utility(self, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
+        """Return the area under the ROC curve, or `None` if only one class is present."""
+        return roc_auc(scores[:, 0], labels)
 
 
-def check(spec: DataSpec) -> None:
-    """Refuse a data YAML whose label is not binary.
-
-    Raises:
-        ConfigError: names the label column.
-    """
-    codes = set(spec.columns[spec.label].codes.values())
-    if codes != {0, 1}:
-        raise ConfigError(
-            f"data.columns.{spec.label}: churn needs a label with two classes, 0 and 1; "
-            f"the YAML declares {len(codes)}."
-        )
-
-
-def class_names(spec: DataSpec) -> tuple[str, str]:
-    """Return the names of class 0 and class 1."""
-    names: dict[int, str] = {}
-    for text, code in spec.columns[spec.label].codes.items():
-        names.setdefault(code, text)
-    return names[0], names[1]
-
-
-def examples(table: Table, spec: DataSpec, encoding: TabularEncoding) -> Examples:
-    """Encode admitted rows for training or scoring."""
-    return Examples(encoding.encode(table), table.categories[spec.label])
+CHURN = ChurnTask()

@@ -21,3 +21,13 @@ def roc_auc(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float | N
         return None
     rank_sum = float(rankdata(scores)[labels == 1].sum())
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def accuracy(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> float | None:
+    """Return the share of rows whose largest score is that of their label, `None` without rows.
+
+    Args:
+        scores: shape `(n, n_classes)`; of equal scores the first counts.
+        labels: codes, shape `(n,)`.
+    """
+    return float((scores.argmax(axis=1) == labels).mean()) if len(labels) else None

@@ -16,6 +16,7 @@ from fedcc.crypto.contexts import SiteCipher
 from fedcc.crypto.keys import SiteKeys
 from fedcc.crypto.masks import MaskEntry, hash_chunks
 from fedcc.crypto.packing import slot_count, unpack
+from fedcc.data.tabular_features import TabularEncoding
 from fedcc.errors import (
     BudgetExceeded,
     EnvelopeError,
@@ -35,10 +36,12 @@ from fedcc.federation.settings import RunPlan, simulation_settings
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, SiteFiles, UploadNote, Watch
 from fedcc.federation.update_cipher import AggregateSum
-from fedcc.tasks.churn import Examples
+from fedcc.tasks.task import Examples
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NAMES = ("site-1", "site-2", "site-3", "site-4")
+# Four numbers and the constant: five features.
+RECIPE = TabularEncoding(tuple((f"number-{i}", 0.0, 1.0) for i in range(4)), (), 0)
 
 
 @dataclass
@@ -144,7 +147,7 @@ def house(tmp_path: Path, calls: Path) -> Any:
             "simulate", ["data=calls", "sites=4", "rounds=3", *overrides], calls
         )
         settings = simulation_settings(values)
-        plan = make_plan(settings, run="run", n_parameters=5, public_seed=1)
+        plan = make_plan(settings, RECIPE, 1, run="run", public_seed=1)
         own_data = plan.data_sha256
         plan = replace(plan, **changes)  # type: ignore[arg-type]
         keys = {name: SiteKeys.create() for name in NAMES}
@@ -183,7 +186,17 @@ def site_at(folder: Path, name: str, policy: SitePolicy, keys: SiteKeys, index: 
         binding=folder / f"{name}.session",
     )
     examples = Examples(features, rng.integers(0, 2, 40))
-    return Site(name, files, examples, policy, keys=keys, now=lambda: NOW, seed=None, watch=Watch())
+    return Site(
+        name,
+        files,
+        examples,
+        RECIPE,
+        policy,
+        keys=keys,
+        now=lambda: NOW,
+        seed=None,
+        watch=Watch(),
+    )
 
 
 def begun(plan: RunPlan, sites: dict[str, Site], folder: Path, begin_at: tuple[str, ...]) -> House:
@@ -275,7 +288,7 @@ def test_every_upload_carries_the_noise_that_the_ledger_charges(house: Build) ->
     residues = []
     for note in notes:
         running, state = h.sites[note.site]._run()
-        noiseless = running.gradients.sum_at(state.parameters)
+        noiseless = running.sums.sum_at(state.parameters)
         residues.append(note.update / h.plan.steps_per_unit - noiseless)
 
     # 4 sites x 12 attempts x 5 coordinates: the standard error of the sd is 4.6 %.

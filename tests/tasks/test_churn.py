@@ -11,7 +11,8 @@ from fedcc.data.gates import Table
 from fedcc.data.spec import DataSpec
 from fedcc.data.tabular_features import TabularEncoding
 from fedcc.errors import ConfigError
-from fedcc.tasks import churn
+from fedcc.tasks.churn import CHURN
+from fedcc.tasks.task import class_names, examples
 
 VALUES: dict[str, Any] = {
     "name": "calls",
@@ -47,9 +48,9 @@ def test_a_binary_label_gives_the_names_of_both_classes(
 ) -> None:
     spec = spec_with(label)
 
-    churn.check(spec)
+    CHURN.check(spec)
 
-    assert churn.class_names(spec) == names
+    assert class_names(spec) == names
 
 
 @pytest.mark.parametrize(("label", "n_classes"), [(["Yes"], 1), (["a", "b", "c"], 3)])
@@ -57,7 +58,7 @@ def test_any_other_number_of_classes_is_refused_by_the_label_column(
     label: object, n_classes: int
 ) -> None:
     with pytest.raises(ConfigError, match=f"data.columns.left: .* declares {n_classes}"):
-        churn.check(spec_with(label))
+        CHURN.check(spec_with(label))
 
 
 def test_examples_pair_the_features_of_a_row_with_its_label() -> None:
@@ -71,8 +72,8 @@ def test_examples_pair_the_features_of_a_row_with_its_label() -> None:
         from_test_file=np.zeros(3, dtype=np.bool_),
     )
 
-    examples = churn.examples(table, spec, TabularEncoding.from_spec(spec, 0))
+    rows = examples(table, spec, TabularEncoding.from_spec(spec, 0), "site-1")
 
-    assert len(examples) == 3
-    assert np.sign(examples.features[:, 0]).tolist() == [-1, 1, 0]
-    assert examples.labels.tolist() == [1, 0, 1]
+    assert len(rows) == 3
+    assert np.sign(rows.features[:, 0]).tolist() == [-1, 1, 0]
+    assert rows.labels.tolist() == [1, 0, 1]

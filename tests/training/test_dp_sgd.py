@@ -7,11 +7,19 @@ import pytest
 import torch
 from opacus.grad_sample import GradSampleModule
 
-from fedcc.models.tabular import ModelSettings, build_module, initial_parameters, parameter_count
-from fedcc.training.dp_sgd import NORM_SLACK, ClippedGradients
+from fedcc.models.heads import (
+    HeadShape,
+    build_module,
+    initial_parameters,
+    load_flat,
+    parameter_count,
+)
+from fedcc.training.dp_sgd import NORM_SLACK, ClassSums, ClippedGradients
 
-LINEAR = ModelSettings(name="linear", hinges=0, hidden=0, learning_rate=1.0)
-MLP = ModelSettings(name="mlp", hinges=0, hidden=8, learning_rate=1.0)
+LINEAR = HeadShape(n_features=12, hidden=0, n_outputs=1)
+MLP = HeadShape(n_features=12, hidden=8, n_outputs=1)
+INTENTS = HeadShape(n_features=12, hidden=0, n_outputs=7)
+INTENT_MLP = HeadShape(n_features=12, hidden=8, n_outputs=7)
 
 
 @dataclass(frozen=True)
@@ -20,11 +28,11 @@ class Rows:
     labels: np.ndarray
 
 
-def rows(count: int = 700, width: int = 12) -> Rows:
+def rows(count: int = 700, width: int = 12, classes: int = 2) -> Rows:
     rng = np.random.default_rng(2)
     features = rng.normal(size=(count, width)).astype(np.float32)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1.0)
-    return Rows(features, rng.integers(0, 2, count))
+    return Rows(features, rng.integers(0, classes, count))
 
 
 def closed_form(data: Rows, weights: np.ndarray, bound: float) -> np.ndarray:
@@ -36,18 +44,18 @@ def closed_form(data: Rows, weights: np.ndarray, bound: float) -> np.ndarray:
     return total
 
 
-def by_hooks(data: Rows, settings: ModelSettings, flat: np.ndarray, bound: float) -> np.ndarray:
+def by_hooks(data: Rows, shape: HeadShape, flat: np.ndarray, bound: float) -> np.ndarray:
     """The same sum from Opacus' hooks, which materialise every per-example gradient."""
-    from fedcc.models.tabular import load_flat
-
-    module = build_module(settings, data.features.shape[1])
+    module = build_module(shape)
     load_flat(module, flat)
     wrapped = GradSampleModule(module, loss_reduction="sum")
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(
-        wrapped(torch.from_numpy(data.features)).squeeze(-1),
-        torch.from_numpy(data.labels.astype(np.float32)),
-        reduction="sum",
-    )
+    scores, labels = wrapped(torch.from_numpy(data.features)), torch.from_numpy(data.labels)
+    if shape.n_outputs == 1:
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(
+            scores.squeeze(-1), labels.float(), reduction="sum"
+        )
+    else:
+        losses = torch.nn.functional.cross_entropy(scores, labels, reduction="sum")
     losses.backward()
     parts = [p.grad_sample.reshape(len(data.labels), -1) for p in module.parameters()]
     gradients = torch.cat(parts, dim=1).double().numpy()
@@ -55,12 +63,43 @@ def by_hooks(data: Rows, settings: ModelSettings, flat: np.ndarray, bound: float
     return (gradients * np.minimum(1, bound / np.maximum(norms, 1e-12))[:, None]).sum(axis=0)
 
 
+def softmax_closed_form(data: Rows, weights: np.ndarray, bound: float) -> np.ndarray:
+    """Clipped gradients of softmax regression in float64; the norm is |x| |p - e_y|."""
+    total = np.zeros_like(weights)
+    for x, y in zip(data.features.astype(np.float64), data.labels, strict=True):
+        chances = np.exp(weights @ x - (weights @ x).max())
+        rest = chances / chances.sum() - np.eye(len(weights))[y]
+        norm = np.linalg.norm(x) * np.linalg.norm(rest)
+        total += np.outer(rest, x) * min(1.0, bound / max(norm, 1e-12))
+    return total
+
+
+@pytest.mark.parametrize("bound", [0.05, 0.4, 10.0])
+def test_the_softmax_sum_is_the_closed_form(bound: float) -> None:
+    data = rows(classes=7)
+    weights = np.random.default_rng(0).normal(size=(7, 12))
+
+    total = ClippedGradients(build_module(INTENTS), data, bound).sum_at(weights.reshape(-1))
+
+    expected = softmax_closed_form(data, weights, bound).reshape(-1)
+    np.testing.assert_allclose(total, expected, atol=700 * bound * 2e-5)
+
+
+def test_the_softmax_perceptron_sum_is_that_of_the_hooks() -> None:
+    data = rows(classes=7)
+    flat = initial_parameters(INTENT_MLP, 5)
+
+    total = ClippedGradients(build_module(INTENT_MLP), data, 0.3).sum_at(flat)
+
+    np.testing.assert_allclose(total, by_hooks(data, INTENT_MLP, flat, 0.3), atol=700 * 0.3 * 2e-5)
+
+
 @pytest.mark.parametrize("bound", [0.05, 0.3, 10.0])
 def test_the_linear_sum_is_the_closed_form(bound: float) -> None:
     data = rows()
     weights = np.random.default_rng(0).normal(size=12)
 
-    total = ClippedGradients(build_module(LINEAR, 12), data, bound).sum_at(weights)
+    total = ClippedGradients(build_module(LINEAR), data, bound).sum_at(weights)
 
     # float32 chunks: relative error 256 * 2^-24 of a sum of 700 terms of size `bound`.
     np.testing.assert_allclose(total, closed_form(data, weights, bound), atol=700 * bound * 2e-5)
@@ -68,33 +107,61 @@ def test_the_linear_sum_is_the_closed_form(bound: float) -> None:
 
 def test_the_perceptron_sum_is_that_of_the_hooks() -> None:
     data = rows()
-    flat = initial_parameters(build_module(MLP, 12), 5)
+    flat = initial_parameters(MLP, 5)
 
-    total = ClippedGradients(build_module(MLP, 12), data, 0.3).sum_at(flat)
+    total = ClippedGradients(build_module(MLP), data, 0.3).sum_at(flat)
 
     np.testing.assert_allclose(total, by_hooks(data, MLP, flat, 0.3), atol=700 * 0.3 * 2e-5)
 
 
-@pytest.mark.parametrize("settings", [LINEAR, MLP], ids=lambda s: s.name)
+@pytest.mark.parametrize("shape", [LINEAR, MLP, INTENTS, INTENT_MLP], ids=str)
 def test_one_example_more_or_less_moves_the_sum_by_at_most_the_sensitivity(
-    settings: ModelSettings,
+    shape: HeadShape,
 ) -> None:
-    data = rows(300)
-    module = build_module(settings, 12)
+    data = rows(300, classes=max(2, shape.n_outputs))
+    module = build_module(shape)
     flat = np.random.default_rng(1).normal(size=parameter_count(module))
     whole = ClippedGradients(module, data, 0.1).sum_at(flat)
 
     for left_out in range(0, 300, 37):
         kept = np.arange(300) != left_out
         part = Rows(data.features[kept], data.labels[kept])
-        rest = ClippedGradients(build_module(settings, 12), part, 0.1).sum_at(flat)
+        rest = ClippedGradients(build_module(shape), part, 0.1).sum_at(flat)
         assert np.linalg.norm(whole - rest) <= 0.1 * NORM_SLACK
+
+
+def test_class_sums_add_the_clipped_features_of_each_class() -> None:
+    data = Rows(
+        np.array([[0.6, 0.8], [0.3, 0.0], [30.0, 40.0], [0.0, 1.0]], dtype=np.float32),
+        np.array([2, 2, 0, 2]),
+    )
+
+    sums = ClassSums(data, 3, 0.5).sum_at(np.zeros(6)).reshape(3, 2)
+
+    # By hand: features of norm 1, 0.3, 50 and 1 are cut to at most 0.5.
+    np.testing.assert_allclose(sums, [[0.3, 0.4], [0.0, 0.0], [0.6, 0.9]], atol=1e-7)
+
+
+def test_one_row_more_or_less_moves_the_class_sums_by_at_most_the_bound() -> None:
+    data = rows(60, classes=5)
+    data = Rows(data.features * np.float32(50.0), data.labels)
+    whole = ClassSums(data, 5, 1.0).sum_at(np.zeros(60))
+
+    for left_out in range(60):
+        kept = np.arange(60) != left_out
+        rest = ClassSums(Rows(data.features[kept], data.labels[kept]), 5, 1.0).sum_at(np.zeros(60))
+        assert np.linalg.norm(whole - rest) <= 1.0 + 1e-9
+
+
+def test_class_sums_without_a_bound_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_norm"):
+        ClassSums(rows(), 2, 0.0)
 
 
 def test_an_example_of_any_size_is_clipped() -> None:
     huge = Rows(np.full((1, 12), 1e4, dtype=np.float32), np.array([1]))
 
-    total = ClippedGradients(build_module(LINEAR, 12), huge, 0.3).sum_at(np.full(12, -1.0))
+    total = ClippedGradients(build_module(LINEAR), huge, 0.3).sum_at(np.full(12, -1.0))
 
     assert np.linalg.norm(total) <= 0.3 * NORM_SLACK
 
@@ -103,14 +170,14 @@ def test_without_clipping_the_sensitivity_test_would_fail() -> None:
     # The twin: a bound far above every gradient leaves a large example unclipped.
     huge = Rows(np.full((1, 12), 1e2, dtype=np.float32), np.array([1]))
 
-    total = ClippedGradients(build_module(LINEAR, 12), huge, 1e9).sum_at(np.full(12, -1.0))
+    total = ClippedGradients(build_module(LINEAR), huge, 1e9).sum_at(np.full(12, -1.0))
 
     assert np.linalg.norm(total) > 0.3 * NORM_SLACK
 
 
 def test_the_sum_does_not_depend_on_the_order_of_calls() -> None:
     data = rows()
-    gradients = ClippedGradients(build_module(LINEAR, 12), data, 0.3)
+    gradients = ClippedGradients(build_module(LINEAR), data, 0.3)
     first = gradients.sum_at(np.zeros(12))
     gradients.sum_at(np.ones(12))
 
@@ -120,4 +187,4 @@ def test_the_sum_does_not_depend_on_the_order_of_calls() -> None:
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
 def test_a_bound_that_is_not_positive_is_refused(bound: float) -> None:
     with pytest.raises(ValueError, match="max_grad_norm"):
-        ClippedGradients(build_module(LINEAR, 12), rows(), bound)
+        ClippedGradients(build_module(LINEAR), rows(), bound)

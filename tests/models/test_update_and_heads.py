@@ -3,21 +3,25 @@
 import numpy as np
 import pytest
 
-from fedcc.models.tabular import (
-    ModelSettings,
+from fedcc.models.heads import (
+    HeadShape,
     build_module,
     initial_parameters,
     load_flat,
     named_tensors,
     parameter_count,
 )
-from fedcc.models.update import ModelState, UpdateRule, apply_gradient_sum
+from fedcc.models.update import ModelState, UpdateRule, apply_gradient_sum, apply_sum
 
-MLP = ModelSettings(name="mlp", hinges=0, hidden=4, learning_rate=1.0)
+MLP = HeadShape(n_features=3, hidden=4, n_outputs=1)
+HEAD = HeadShape(n_features=3, hidden=0, n_outputs=2)
 
 
-def rule(**changes: float) -> UpdateRule:
+def rule(**changes: object) -> UpdateRule:
     values = {
+        "step": "gradient",
+        "n_outputs": 2,
+        "logit_scale": 12.0,
         "learning_rate": 2.0,
         "momentum": 0.5,
         "normaliser": 10.0,
@@ -53,7 +57,7 @@ def test_a_sum_of_wrong_shape_or_not_finite_is_refused(bad: np.ndarray) -> None:
 
 
 def test_flat_vectors_and_named_tensors_hold_the_same_numbers() -> None:
-    module = build_module(MLP, 3)
+    module = build_module(MLP)
     flat = np.arange(parameter_count(module), dtype=np.float64)
 
     load_flat(module, flat)
@@ -64,13 +68,41 @@ def test_flat_vectors_and_named_tensors_hold_the_same_numbers() -> None:
 
 def test_a_flat_vector_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="parameters"):
-        load_flat(build_module(MLP, 3), np.zeros(2))
+        load_flat(build_module(MLP), np.zeros(2))
 
 
 def test_every_site_starts_at_the_same_public_point() -> None:
-    module = build_module(MLP, 3)
-
-    first, again = initial_parameters(module, 9), initial_parameters(build_module(MLP, 3), 9)
+    first, again = initial_parameters(MLP, 9), initial_parameters(MLP, 9)
 
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, initial_parameters(module, 10))
+    assert first.size == parameter_count(build_module(MLP))
+    assert not np.array_equal(first, initial_parameters(MLP, 10))
+
+
+def test_a_linear_head_starts_at_zero_or_at_its_public_prior() -> None:
+    prior = np.arange(6.0).reshape(2, 3)
+
+    np.testing.assert_array_equal(initial_parameters(HEAD, 9), np.zeros(6))
+    np.testing.assert_array_equal(initial_parameters(HEAD, 9, prior), np.arange(6.0))
+
+
+def test_a_prior_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="prior"):
+        initial_parameters(HEAD, 9, np.zeros((3, 2)))
+
+
+def test_class_sums_become_the_directions_of_prior_plus_sums() -> None:
+    state = ModelState.initial(np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+    sums = np.array([2.0, 4.0, 0.0, 0.0, -1.0, 5.0])
+
+    after = apply_sum(state, sums, rule(step="class_means"))
+
+    # By hand: (3, 4, 0) / 5 and (0, 0, 5) / 5, times the length 12.
+    np.testing.assert_allclose(after.released(), [7.2, 9.6, 0.0, 0.0, 0.0, 12.0])
+    assert after.rounds_applied == 1
+
+
+@pytest.mark.parametrize("bad", [np.ones(3), np.array([1.0, np.nan, 0, 0, 0, 0])])
+def test_class_sums_of_wrong_shape_or_not_finite_are_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="class sums"):
+        apply_sum(ModelState.initial(np.zeros(6)), bad, rule(step="class_means"))

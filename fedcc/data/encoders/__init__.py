@@ -1,0 +1,1 @@
+"""Sentence encoders: text to vectors, with weights that are installed, never downloaded."""
