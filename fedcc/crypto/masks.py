@@ -5,8 +5,14 @@ salt and run, round, attempt and cohort in the info, so no pad is ever used twic
 a site comes from a fresh seed that the site commits to when it uploads and opens only after every
 survivor signed the same transcript; without that seed an upload stays closed to everybody.
 
+With many sites each one masks with its neighbours on a ring alone. Such a ring with k neighbours a
+site stays connected when fewer than k sites are taken out, so up to k - 1 colluding sites still
+open nothing but the sum over all others.
+
 Sources: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
-2017; RFC 5869 (HKDF); RFC 7748 (X25519); NIST SP 800-38A (AES-CTR).
+2017; Bell et al., "Secure Single-Server Aggregation with (Poly)Logarithmic Overhead", 2020 (masks
+along a graph); Harary, "The Maximum Connectivity of a Graph", 1962 (the ring); RFC 5869 (HKDF);
+RFC 7748 (X25519); NIST SP 800-38A (AES-CTR).
 """
 
 import hashlib
@@ -40,15 +46,34 @@ class MaskEntry:
     attempt: int
     cohort: tuple[str, ...]
     session: bytes  # hash of roster and plan, the salt of every mask key
+    neighbours: int  # sites that each site masks with: an even number, or 0 for all others
 
     def __post_init__(self) -> None:
         """Check the cohort."""
         if len(set(self.cohort)) != len(self.cohort):
             raise ProtocolError("the cohort names a site twice")
+        if self.neighbours < 0 or self.neighbours % 2:
+            raise ProtocolError("neighbours must be an even number, or 0 for all")
+
+    def peers(self, site: str) -> tuple[str, ...]:
+        """Return the sites that `site` masks with, each of which masks with it too.
+
+        Raises:
+            ValueError: if the site is not of the cohort.
+        """
+        if site not in self.cohort:
+            raise ValueError(f"{site} is not of the cohort")
+        size, half = len(self.cohort), self.neighbours // 2
+        if not half or self.neighbours >= size - 1:
+            return tuple(name for name in self.cohort if name != site)
+        place = self.cohort.index(site)
+        steps = [step for step in range(-half, half + 1) if step]
+        return tuple(self.cohort[(place + step) % size] for step in steps)
 
     def info(self, kind: str, *names: str) -> bytes:
         """Return the HKDF info of one key of this entry; JSON, so that no two entries share one."""
-        place = (self.run, self.round_number, self.attempt, self.cohort, self.session.hex())
+        session = (self.session.hex(), self.neighbours)
+        place = (self.run, self.round_number, self.attempt, self.cohort, *session)
         return json.dumps(["fedcc", kind, "v1", *place, *names]).encode()
 
 
@@ -97,19 +122,15 @@ def pairwise_mask(
 
     Args:
         site: whose mask.
-        shared_secrets: X25519 secret with each other site of the cohort.
+        shared_secrets: X25519 secret with each peer of the site.
         entry: round, attempt and cohort.
         size: number of slots.
 
     Raises:
-        ValueError: if the site is not of the cohort, or a secret of the cohort is missing.
+        ValueError: if the site is not of the cohort, or a peer's secret is missing.
     """
-    if site not in entry.cohort:
-        raise ValueError(f"{site} is not of the cohort")
     total = np.zeros(size, dtype=np.uint64)
-    for peer in entry.cohort:
-        if peer == site:
-            continue
+    for peer in entry.peers(site):
         if peer not in shared_secrets:
             raise ValueError(f"no shared secret with {peer}")
         first, second = sorted((site, peer))

@@ -29,11 +29,14 @@ class CryptoSettings:
     scheme: Scheme
     lanes: Literal[2, 3]
     grid_steps: int | None
+    neighbours: int | None  # sites that each site masks with; None for all others
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if self.grid_steps is not None and self.grid_steps < 1:
             raise ValueError("grid_steps must be at least 1, or null to choose")
+        if self.neighbours is not None and (self.neighbours < 2 or self.neighbours % 2):
+            raise ValueError("neighbours must be an even number from 2 on, or null for all sites")
 
     @property
     def masked(self) -> bool:

@@ -119,7 +119,8 @@ class Aggregator:
 
     def entry(self, round_number: int, attempt: int, cohort: tuple[str, ...]) -> MaskEntry:
         """Return the one-time place of an attempt."""
-        return MaskEntry(self.plan.run, round_number, attempt, cohort, self._session)
+        plan = self.plan
+        return MaskEntry(plan.run, round_number, attempt, cohort, self._session, plan.neighbours)
 
     def missing_rounds(self, site: str) -> list[ClosedRound]:
         """Return the closed rounds that a site has not applied yet, in order."""

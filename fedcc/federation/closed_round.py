@@ -21,9 +21,9 @@ class ClosedRound:
     signatures: Mapping[str, bytes]
     seeds: Mapping[str, bytes]
 
-    def entry(self, run: str, session: bytes) -> MaskEntry:
+    def entry(self, run: str, session: bytes, neighbours: int) -> MaskEntry:
         """Return the mask entry that this round used."""
-        return MaskEntry(run, self.round_number, self.attempt, self.cohort, session)
+        return MaskEntry(run, self.round_number, self.attempt, self.cohort, session, neighbours)
 
     def proof_json(self) -> str:
         """Return everything but the aggregate as JSON."""

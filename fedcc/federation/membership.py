@@ -7,7 +7,7 @@ under itself.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fedcc.crypto import contexts
@@ -45,6 +45,7 @@ class Membership:
         self.epoch_key = epoch_key.read_bytes() if epoch_key.exists() else None
         self.roster: tuple[Advert, ...] = ()
         self.session = b""
+        self._secrets: dict[str, bytes] = {}
 
     def take_session(self, roster: tuple[Advert, ...], plan: RunPlan) -> None:
         """Accept the roster and the plan of a run, once and for good.
@@ -111,10 +112,13 @@ class Membership:
         """Public name of the epoch key; `none` without encryption."""
         return "none" if self.epoch_key is None else contexts.key_id(self.epoch_key)
 
-    def mask_secrets(self) -> dict[str, bytes]:
-        """Return the X25519 secret with every other site."""
-        peers = [peer for peer in self.roster if peer.site != self.site]
-        return {peer.site: self.keys.mask_secret(peer) for peer in peers}
+    def mask_secrets(self, peers: Iterable[str]) -> dict[str, bytes]:
+        """Return the X25519 secret with each peer; every one is computed once."""
+        missing = set(peers) - set(self._secrets)
+        for advert in self.roster:
+            if advert.site in missing:
+                self._secrets[advert.site] = self.keys.mask_secret(advert)
+        return self._secrets
 
     def check_cohort(self, cohort: tuple[str, ...], min_sites: int) -> None:
         """Refuse a cohort that holds strangers or too few sites.
@@ -129,7 +133,10 @@ class Membership:
     def check_signatures(
         self, entry: MaskEntry, transcript: bytes, signatures: Mapping[str, bytes]
     ) -> None:
-        """Check that every site of the cohort signed one transcript.
+        """Check that this site and all its peers signed one transcript, and nobody is missing.
+
+        Each honest site checks its own peers; the peers of honest sites connect all of them, so
+        they all signed the same.
 
         Raises:
             EnvelopeError: if a signature is missing, too many or wrong.
@@ -137,7 +144,7 @@ class Membership:
         identities = {advert.site: advert.identity for advert in self.roster}
         if set(signatures) != set(entry.cohort):
             raise EnvelopeError("not every survivor signed")
-        for site in entry.cohort:
+        for site in (self.site, *entry.peers(self.site)):
             verify_signature(identities[site], signatures[site], transcript)
 
 

@@ -141,6 +141,7 @@ def make_plan(
         box=grid.box,
         scheme=crypto.scheme,
         lanes=crypto.lanes,
+        neighbours=mask_neighbours(crypto.neighbours, collusion, len(names)),
         step=training.step,
         learning_rate=step_size(training, settings.model, noise.effective_epsilon),
         logit_scale=training.logit_scale or 1.0,
@@ -148,6 +149,22 @@ def make_plan(
         normaliser=float(public_rows),
         tail_fraction=settings.training.tail_fraction,
     )
+
+
+def mask_neighbours(wanted: int | None, collusion: int, n_sites: int) -> int:
+    """Return how many sites each site masks with; 0 stands for all others.
+
+    Raises:
+        ConfigError: if the tolerated collusion could cut a site off from the rest.
+    """
+    if wanted is None or wanted >= n_sites - 1:
+        return 0
+    if wanted <= collusion:
+        raise ConfigError(
+            f"crypto.neighbours ({wanted}) must exceed the tolerated collusion ({collusion}), or "
+            "colluding sites could cut a site off and read its update."
+        )
+    return wanted
 
 
 def budget(plan: RunPlan, target: float | None) -> float | None:

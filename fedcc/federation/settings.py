@@ -253,6 +253,7 @@ class RunPlan:
     box: float
     scheme: Scheme
     lanes: Literal[2, 3]
+    neighbours: int  # sites that each site masks with, 0 for all others
     step: Step
     learning_rate: float
     logit_scale: float

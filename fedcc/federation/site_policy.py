@@ -53,10 +53,12 @@ class SitePolicy:
             or (len(plan.sites) < MIN_ENCRYPTED_SITES and plan.scheme != "none"),
             "min_sites": not self.min_sites <= plan.min_sites <= len(plan.sites),
             "tolerated_collusion": plan.tolerated_collusion < max(1, self.min_collusion),
+            "neighbours": plan.neighbours != 0
+            and (plan.neighbours % 2 or plan.neighbours <= plan.tolerated_collusion),
             "max_attempts": not 1 <= plan.rounds <= plan.max_attempts,
         }
         for name, wrong in findings.items():
-            self._refuse_if(wrong, name)
+            self._refuse_if(bool(wrong), name)
         self._check_noise(plan)
         self._refuse_if(plan.sha256 not in self.approved_plans, "hash")
 

@@ -112,7 +112,6 @@ class _Running:
     plan: RunPlan
     cipher: UpdateCipher
     sums: PrivateSum
-    secrets: dict[str, bytes]
 
 
 class Site:
@@ -230,7 +229,6 @@ class Site:
             plan,
             UpdateCipher(plan, self._members.epoch_key),
             private_sum(plan, self._examples),
-            self._members.mask_secrets(),
         )
         self._note("accept", f"plan {plan.sha256} of run {plan.run}")
         return Parcel({"key_id": self._members.key_name})
@@ -255,7 +253,9 @@ class Site:
             raise ProtocolError("this site is not of the cohort, or the round is not planned")
         if round_number != state.rounds_applied + 1:
             raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
-        entry = MaskEntry(plan.run, round_number, attempt, cohort, self._members.session)
+        entry = MaskEntry(
+            plan.run, round_number, attempt, cohort, self._members.session, plan.neighbours
+        )
         charge = Charge(plan.event, plan.run, round_number, attempt, plan.purpose)
         self._void_open_attempt()
         if len(self.ledger.used(plan.run)) >= plan.max_attempts:
@@ -264,7 +264,8 @@ class Site:
         update = self._noised_update(running, round_number, attempt, state)
         seed = os.urandom(SEED_BYTES)
         started = time.perf_counter()
-        chunks = running.cipher.protect(update, self.name, entry, running.secrets, seed)
+        secrets = self._members.mask_secrets(entry.peers(self.name))
+        chunks = running.cipher.protect(update, self.name, entry, secrets, seed)
         self.seconds.encrypt += time.perf_counter() - started
         commitment = seed_commitment(seed, self.name, entry) if plan.masked else bytes(32)
         self._attempt = _OpenAttempt(entry, charge, seed, commitment)
@@ -349,7 +350,7 @@ class Site:
         if closed.round_number != state.rounds_applied + 1 or closed.round_number > plan.rounds:
             raise ProtocolError("a closed round is out of order")
         self._members.check_cohort(closed.cohort, plan.min_sites)
-        entry = closed.entry(plan.run, self._members.session)
+        entry = closed.entry(plan.run, self._members.session, plan.neighbours)
         if set(closed.commitments) != set(closed.cohort):
             raise EnvelopeError("a closed round lacks a commitment")
         transcript = transcript_hash(entry, hash_chunks(closed.aggregate), closed.commitments)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import networkx
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -36,7 +37,7 @@ PUBLISHED = json.loads((VECTORS / "published.json").read_text())
 EXPANDED = json.loads((VECTORS / "expand.json").read_text())["expand"]
 
 COHORT = ("aveiro", "braga", "coimbra", "faro")
-ENTRY = MaskEntry("run-1", 3, 1, COHORT, bytes(range(32)))
+ENTRY = MaskEntry("run-1", 3, 1, COHORT, bytes(range(32)), 0)
 SEED = hashlib.sha256(b"a seed").digest()
 
 # Keys are fixed, so these tests do not flicker; the level says how rarely a sound key would fail.
@@ -470,3 +471,60 @@ def test_bytes_cannot_move_between_the_chunks_of_a_digest() -> None:
     cuts = [[b"ab", b"c"], [b"a", b"bc"], [b"abc"], [b"abc", b""], [b"", b"abc"]]
 
     assert len({digest_chunks(chunks) for chunks in cuts}) == len(cuts)
+
+
+# Masks along a ring
+
+
+def ring(size: int, neighbours: int) -> MaskEntry:
+    return replace(ENTRY, cohort=tuple(f"s{i}" for i in range(size)), neighbours=neighbours)
+
+
+@pytest.mark.parametrize(("size", "neighbours"), [(5, 2), (9, 4), (12, 6), (6, 4), (4, 4), (3, 2)])
+def test_masks_along_a_ring_cancel_in_the_sum(size: int, neighbours: int) -> None:
+    masks = masks_of(ring(size, neighbours), 40)
+
+    assert total_mod(list(masks.values())) == [0] * 40
+
+
+@pytest.mark.parametrize(("size", "neighbours"), [(9, 2), (9, 4), (12, 6), (20, 8)])
+def test_the_ring_stays_connected_when_fewer_sites_than_neighbours_are_taken_out(
+    size: int, neighbours: int
+) -> None:
+    entry = ring(size, neighbours)
+    graph = networkx.Graph((site, peer) for site in entry.cohort for peer in entry.peers(site))
+
+    # The second source: networkx computes vertex connectivity by maximum flow (Menger's theorem).
+    assert networkx.node_connectivity(graph) == neighbours
+    assert {degree for _, degree in graph.degree} == {neighbours}
+
+
+def test_as_many_colluding_sites_as_neighbours_cut_a_site_off() -> None:
+    # The twin, and the reason why a plan needs more neighbours than tolerated colluding sites.
+    entry = ring(9, 2)
+    masks = masks_of(entry, 8)
+    secrets = secrets_of("s4", entry.cohort)
+    known = pairwise_mask("s4", {peer: secrets[peer] for peer in ("s3", "s5")}, entry, 8)
+
+    np.testing.assert_array_equal(masks["s4"], known)
+
+
+def test_peers_are_mutual_and_all_others_where_the_cohort_is_small() -> None:
+    entry = ring(9, 4)
+
+    assert entry.peers("s0") == ("s7", "s8", "s1", "s2")
+    assert all(site in entry.peers(peer) for site in entry.cohort for peer in entry.peers(site))
+    assert set(ring(5, 4).peers("s0")) == {"s1", "s2", "s3", "s4"}
+    assert set(ring(9, 0).peers("s0")) == {f"s{i}" for i in range(1, 9)}
+
+
+@pytest.mark.parametrize("neighbours", [-2, 1, 3])
+def test_an_odd_or_negative_number_of_neighbours_is_refused(neighbours: int) -> None:
+    with pytest.raises(ProtocolError, match="even"):
+        ring(9, neighbours)
+
+
+def test_another_number_of_neighbours_gives_other_pads() -> None:
+    few, more = masks_of(ring(9, 2), 8), masks_of(ring(9, 4), 8)
+
+    assert not np.array_equal(few["s0"], more["s0"])

@@ -103,6 +103,21 @@ def test_all_schemes_and_a_real_wire_give_the_same_model_for_the_same_seed(run_c
     np.testing.assert_allclose(models["ckks"], models["none"], atol=1e-4)
 
 
+def test_masks_along_a_ring_give_the_same_model(run_calls: Run) -> None:
+    everyone = run_calls("seed=5", "sites=7", folder="all")
+    ring = run_calls("seed=5", "sites=7", "crypto.neighbours=2", folder="ring")
+
+    plans = [json.loads((r.run_dir / "plan.json").read_text()) for r in (everyone, ring)]
+    assert [plan["neighbours"] for plan in plans] == [0, 2]
+    models = [(r.run_dir / "model.safetensors").read_bytes() for r in (everyone, ring)]
+    assert models[0] == models[1]
+
+
+def test_a_ring_that_colluding_sites_could_cut_is_refused(run_calls: Run) -> None:
+    with pytest.raises(ConfigError, match="crypto.neighbours .2. must exceed"):
+        run_calls("sites=7", "crypto.neighbours=2", "privacy.tolerated_collusion=2")
+
+
 @pytest.mark.parametrize("model", ["linear", "hinge", "mlp"])
 def test_the_same_seed_gives_the_same_bytes_and_none_gives_others(
     run_calls: Run, model: str

@@ -515,6 +515,8 @@ def test_a_closed_round_is_applied_once(house: Build) -> None:
         ("box", 0.0),
         ("lanes", 3),
         ("max_attempts", 2),
+        ("neighbours", 1),
+        ("neighbours", 3),
         ("learning_rate", float("inf")),
         ("learning_rate", float("nan")),
         ("sites", ("site-1", "site-2", "site-3")),
