@@ -1,1 +1,1 @@
-"""Sentence encoders: text to vectors, with weights that are installed, never downloaded."""
+"""Sentence encoders that run inside a site, without any network, and the cache of their vectors."""

@@ -1,4 +1,4 @@
-"""Settings of the sentence encoders and of the cache of their vectors."""
+"""Settings of the sentence encoder and of its cache; values come from `configs/`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,22 +6,23 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:
-    """Which sentence encoder; values come from `configs/encoder/*.yaml`."""
+    """Which encoder turns texts into vectors; values come from `configs/encoder/*.yaml`."""
 
     name: Literal["minilm", "wordllama", "hashing"]
-    dimension: int  # width of the vectors
-    max_tokens: int  # longer texts are cut
-    threads: int  # torch threads while encoding
-    centre: Literal["public", "none"]  # subtract the mean vector of a public corpus
+    dimension: int  # length of a vector
+    max_tokens: int  # of one text, special tokens included; the rest is cut off and counted
+    threads: int  # CPU threads while encoding; changes the speed, never a vector
+    centre: Literal["public", "none"]  # whether the mean vector of a public corpus is subtracted
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        if self.dimension < 1 or self.max_tokens < 1 or self.threads < 1:
-            raise ValueError("dimension, max_tokens and threads must be at least 1")
+        """Refuse numbers that no encoder can work with."""
+        for name in ("dimension", "max_tokens", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheSettings:
-    """Where vectors are kept; values come from `configs/cache/*.yaml`."""
+    """Where vectors are kept between runs; values come from `configs/cache/*.yaml`."""
 
-    dir: str | None  # a folder, or null for no cache
+    dir: str | None  # a folder with one folder per site; null keeps nothing
