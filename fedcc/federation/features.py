@@ -3,9 +3,13 @@
 from pathlib import Path
 
 from fedcc.data.tabular_features import TabularEncoding
+from fedcc.data.text_features import TextEncoding
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.settings import SimulationSettings
 from fedcc.tasks.task import FeatureRecipe
+
+
+SIMULATOR = "simulator"  # owner of the test rows
 
 
 def build_recipe(settings: SimulationSettings, progress: ProgressCallback) -> FeatureRecipe:
@@ -16,9 +20,6 @@ def build_recipe(settings: SimulationSettings, progress: ProgressCallback) -> Fe
     """
     if settings.task.name == "churn":
         return TabularEncoding.from_spec(settings.data, settings.model.hinges)
-    from fedcc.data.encoders.base import load_encoder
-    from fedcc.data.text_features import TextEncoding
-
     folder = settings.cache.dir
 
     def tell(owner: str, done: int, total: int) -> None:
@@ -27,7 +28,9 @@ def build_recipe(settings: SimulationSettings, progress: ProgressCallback) -> Fe
 
     return TextEncoding.create(
         settings.data,
-        load_encoder(settings.encoder),
+        settings.encoder,
         cache_dir=Path(folder).expanduser() if folder is not None else None,
+        # One machine plays all sites, so a row that moves to another site is not encoded again.
+        shared_caches=(SIMULATOR, *settings.site_names),
         progress=tell,
     )

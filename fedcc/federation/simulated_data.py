@@ -6,15 +6,13 @@ from datetime import datetime
 from fedcc.data.connectors import read_table
 from fedcc.data.gates import GateCounts, admit
 from fedcc.data.partition import partition_rows, split_test_rows
-from fedcc.federation.features import build_recipe
+from fedcc.federation.features import SIMULATOR, build_recipe
 from fedcc.federation.progress import ProgressCallback, silent
 from fedcc.federation.settings import SimulationSettings
 from fedcc.rng import generator
 from fedcc.tasks.churn import CHURN
 from fedcc.tasks.intent import INTENT
 from fedcc.tasks.task import Examples, FeatureRecipe, Task, examples
-
-SIMULATOR = "simulator"  # owner of the test rows
 
 
 @dataclass(frozen=True)
