@@ -43,7 +43,7 @@ def _with_rows_to_keep(table: RawTable, spec: DataSpec) -> RawTable:
     kept = tuple(
         row
         for row in range(table.n_rows)
-        if all(as_declared(table.columns[name][row]) in values for name, values in wanted.items())
+        if all(_is_among(table.columns[name][row], values) for name, values in wanted.items())
     )
     if not kept:
         raise RecordError(
@@ -51,6 +51,10 @@ def _with_rows_to_keep(table: RawTable, spec: DataSpec) -> RawTable:
             f"columns are {', '.join(wanted)}; values are compared as trimmed text."
         )
     return replace(table, kept=kept)
+
+
+def _is_among(cell: str, values: frozenset[str]) -> bool:
+    return as_declared(cell) in values or cell in values
 
 
 def _read_from_files(spec: DataSpec, path: str | None) -> RawTable:

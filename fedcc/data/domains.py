@@ -24,9 +24,9 @@ def parse(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None:
         if code is None:
             code = codes.get(cell)
         return None if code is None else float(code)
-    number = _number(cell)
+    value = number(cell)
     low, high = column.bounds or (0.0, 0.0)
-    return number if number is not None and low <= number <= high else None
+    return value if value is not None and low <= value <= high else None
 
 
 def as_declared(cell: str) -> str:
@@ -34,20 +34,20 @@ def as_declared(cell: str) -> str:
     return cell[:-2] if re.fullmatch(r"-?\d+\.0", cell) else normal(cell)
 
 
-def _number(cell: str) -> float | None:
+def number(cell: str) -> float | None:
     """Return a cell's number, or `None` where it holds none; Python's 1_000 is none."""
     try:
-        number = float(cell)
+        value = float(cell)
     except ValueError:
         return None
-    return None if math.isnan(number) or "_" in cell else number
+    return None if math.isnan(value) or "_" in cell else value
 
 
 def clamp(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None:
     """Move a number to its nearest bound; an unknown category becomes the declared default."""
-    if column.kind == "number" and (number := _number(cell)) is not None:
+    if column.kind == "number" and (value := number(cell)) is not None:
         low, high = column.bounds or (0.0, 0.0)
-        return min(max(number, low), high)
+        return min(max(value, low), high)
     if "label" in column.roles or column.missing is None:
         return None
     if column.kind == "number":
@@ -66,7 +66,7 @@ def domain_message(raw: RawTable, spec: DataSpec, name: str, row: int) -> str:
     if column.kind == "number":
         low, high = column.bounds or (0.0, 0.0)
         domain = f"a number in [{as_text(low)}, {as_text(high)}]"
-        if _number(cell) is None:
+        if number(cell) is None:
             domain += ", written like -1234.5 without unit or thousands sign"
     else:
         domain = f"one of {', '.join(column.categories[:_MAX_SHOWN])}"

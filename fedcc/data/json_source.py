@@ -42,7 +42,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _decoded(text: str, place: str) -> Any:
+def decoded(text: str, place: str) -> Any:
     """Parse one JSON text; the parser's own message is not shown, it may quote content."""
     try:
         return _DECODER.decode(text)
@@ -75,7 +75,7 @@ def read_jsonl(
                         "characters. A file of one array is source.kind: json."
                     )
                 if line.strip():
-                    rows.add(_decoded(line.strip(), rows.next_place))
+                    rows.add(decoded(line.strip(), rows.next_place))
     except UnicodeError:
         raise not_text(path, source, "JSON") from None
     except OSError as error:
@@ -103,7 +103,7 @@ def read_json(path: Path, source: SourceSpec, wanted: Sequence[str], label: str 
         raise RecordError(f"{path} cannot be read: {error.strerror}.") from None
     if not text.strip():
         raise RecordError(f"{path} is empty.")
-    content = _decoded(text.strip(), str(path))
+    content = decoded(text.strip(), str(path))
     rows = _RowReader(path, source, wanted, label)
     starts = []
     for number, (part, items) in enumerate(_parts(content, path, source), start=1):
