@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fedcc.data.connectors import RawTable
+from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import ConsentSpec
 from fedcc.errors import ConfigError, RecordError
 
@@ -20,7 +20,11 @@ _TIME_OF_DAY = re.compile(r"\d[T ]\d\d", re.IGNORECASE)
 
 
 def admitted_by_consent(
-    table: RawTable, consent: ConsentSpec | None, *, now: datetime
+    table: RawTable,
+    consent: ConsentSpec | None,
+    *,
+    now: datetime,
+    rows: Sequence[int] | None = None,
 ) -> tuple[list[int], Counter[str]]:
     """Return the positions of the rows that may train and the refusals by reason.
 
@@ -28,6 +32,7 @@ def admitted_by_consent(
         table: all rows with their consent columns.
         consent: the YAML's consent block.
         now: the cutoff, with a time zone; consent given later does not count.
+        rows: the positions to look at; `None` for all.
 
     Raises:
         RecordError: if there is no consent block, or no row is admitted.
@@ -37,7 +42,7 @@ def admitted_by_consent(
             f"{table.source}: the data YAML has no consent block, so no row may train. Add "
             "consent: {basis: public_dataset, source: …} or {basis: per_row, columns: {…}}."
         )
-    everything = list(range(table.n_rows))
+    everything = list(range(table.n_rows)) if rows is None else list(rows)
     if consent.basis == "public_dataset":
         return everything, Counter()
     assert_columns = consent.columns

@@ -1,22 +1,23 @@
-"""From raw text cells to admitted, typed rows: consent, duplicates, bounds, redaction, in order.
+"""From raw text cells to admitted, typed rows, in order: the rows that belong to the data set,
+consent, duplicates, several labels, bounds, redaction.
 
 Every row that is left out is counted by its reason. Values outside their declared domain end the
 run with file, row and column, or are clamped or dropped where the YAML says so.
 """
 
-import math
-import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.data.connectors import RawTable
+from fedcc.data.column_spec import OUT_OF_SCOPE
 from fedcc.data.consent import admitted_by_consent
+from fedcc.data.domains import clamp, domain_message, parse
 from fedcc.data.pii import NOT_COVERED, redact
-from fedcc.data.spec import ColumnSpec, DataSpec, as_text
+from fedcc.data.raw_table import LIST_SEPARATOR, RawTable
+from fedcc.data.spec import DataSpec
 from fedcc.errors import RecordError
 
 
@@ -25,20 +26,26 @@ class GateCounts:
     """What the gates did; a simulation may print it, a production site keeps it."""
 
     rows_read: int
+    not_kept: int  # rows that `keep_rows` leaves out: no part of the declared data set
     refused: dict[str, int]
     clamped: int
+    first_label_taken: int  # rows with several labels of which the first one counts
     redacted: dict[str, int]
     rows_admitted: int
+    out_of_scope: int  # of the admitted rows; they never train
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {
             "rows_read": self.rows_read,
+            "not_kept": self.not_kept,
             "refused": dict(sorted(self.refused.items())),
             "clamped": self.clamped,
+            "first_label_taken": self.first_label_taken,
             "redacted": dict(sorted(self.redacted.items())),
             "not_redacted": list(NOT_COVERED),
             "rows_admitted": self.rows_admitted,
+            "out_of_scope": self.out_of_scope,
         }
 
 
@@ -46,6 +53,7 @@ class GateCounts:
 class Table:
     """Admitted rows: numbers as float64, categories and labels as codes, the rest as text.
 
+    The label of a row out of scope has code -1; `split_test_rows` leaves such rows out.
     All arrays have shape `(n_rows,)`; `row` holds each row's number in the source (from 1).
     """
 
@@ -80,23 +88,14 @@ def admit(raw: RawTable, spec: DataSpec, *, now: datetime) -> tuple[Table, GateC
         RecordError: without a consent basis, for a value outside its domain (`out_of_bounds:
             error`) or a missing value without a declared default, or if no row is left.
     """
-    rows, refused = admitted_by_consent(raw, spec.consent, now=now)
+    rows, refused = admitted_by_consent(raw, spec.consent, now=now, rows=raw.kept)
     if spec.drop_rows.duplicates:
         rows = _without_duplicates(raw, spec, rows, refused)
+    raw, rows, n_first = _with_one_label(raw, spec, rows, refused)
     cells, rows, clamped = _typed_cells(raw, spec, rows, refused)
     if not rows:
         raise RecordError(f"{raw.source}: no row is left after the gates ({dict(refused)}).")
-    redacted: Counter[str] = Counter()
-    texts: dict[str, list[str]] = {}
-    for name in spec.columns:
-        if name in cells:
-            continue
-        texts[name] = [raw.columns[name][row] for row in rows]
-        if "text" in spec.columns[name].roles:
-            pairs = [redact(text) for text in texts[name]]
-            texts[name] = [text for text, _ in pairs]
-            for _, found in pairs:
-                redacted.update(found)
+    texts, redacted = _redacted_texts(raw, spec, rows)
     position = np.array(rows, dtype=np.int64)
     n_train_rows = raw.n_rows if raw.n_train_rows is None else raw.n_train_rows
     table = Table(
@@ -109,14 +108,41 @@ def admit(raw: RawTable, spec: DataSpec, *, now: datetime) -> tuple[Table, GateC
         texts=texts,
         from_test_file=position >= n_train_rows,
     )
-    counts = GateCounts(raw.n_rows, dict(refused), clamped, dict(redacted), len(rows))
+    counts = GateCounts(
+        rows_read=raw.n_rows,
+        not_kept=0 if raw.kept is None else raw.n_rows - len(raw.kept),
+        refused=dict(refused),
+        clamped=clamped,
+        first_label_taken=n_first,
+        redacted=dict(redacted),
+        rows_admitted=len(rows),
+        out_of_scope=int((table.categories[spec.label] == OUT_OF_SCOPE).sum()),
+    )
     return table, counts
+
+
+def _redacted_texts(
+    raw: RawTable, spec: DataSpec, rows: list[int]
+) -> tuple[dict[str, list[str]], Counter[str]]:
+    """Return the columns that stay text, free text redacted, and the replacements by kind."""
+    redacted: Counter[str] = Counter()
+    texts: dict[str, list[str]] = {}
+    for name, column in spec.columns.items():
+        if column.is_typed:
+            continue
+        texts[name] = [raw.columns[name][row] for row in rows]
+        if "text" in column.roles:
+            pairs = [redact(text) for text in texts[name]]
+            texts[name] = [text for text, _ in pairs]
+            for _, found in pairs:
+                redacted.update(found)
+    return texts, redacted
 
 
 def _without_duplicates(
     raw: RawTable, spec: DataSpec, rows: list[int], refused: Counter[str]
 ) -> list[int]:
-    """Keep the first of rows that agree in every declared column."""
+    """Keep the first of rows that agree in every declared column; see `DropRows`."""
     seen: set[tuple[str, ...]] = set()
     kept = []
     for row in rows:
@@ -129,24 +155,52 @@ def _without_duplicates(
     return kept
 
 
+def _with_one_label(
+    raw: RawTable, spec: DataSpec, rows: list[int], refused: Counter[str]
+) -> tuple[RawTable, list[int], int]:
+    """Drop rows with several labels or keep their first one; return how many were kept so."""
+    name = spec.label
+    separator = spec.columns[name].separator
+    if separator is None and name not in raw.lists:
+        return raw, rows, 0
+    cells = list(raw.columns[name])
+    kept, n_first = [], 0
+    for row in rows:
+        items = cells[row].split(LIST_SEPARATOR) if name in raw.lists else [cells[row]]
+        if separator is not None:
+            items = [part for item in items for part in item.split(separator)]
+        labels = list(dict.fromkeys(filter(None, map(str.strip, items))))
+        if len(labels) > 1 and spec.drop_rows.multi_label == "drop":
+            refused["multi_label"] += 1
+            continue
+        n_first += len(labels) > 1
+        cells[row] = labels[0] if labels else ""
+        kept.append(row)
+    return replace(raw, columns={**raw.columns, name: cells}), kept, n_first
+
+
 def _typed_cells(
     raw: RawTable, spec: DataSpec, rows: list[int], refused: Counter[str]
 ) -> tuple[dict[str, NDArray[np.float64]], list[int], int]:
     """Parse every typed column; a row with one value outside its domain is dropped as a whole."""
-    typed = {n: c for n, c in spec.columns.items() if c.kind is not None or "label" in c.roles}
+    typed = {n: c for n, c in spec.columns.items() if c.is_typed}
     values: dict[str, NDArray[np.float64]] = {}
     outside: dict[int, str] = {}
     clamped: list[int] = []
     for name, column in typed.items():
         parsed = np.empty(len(rows))
-        codes = column.codes
+        codes = column.cell_codes
+        known: dict[str, float | None] = {}  # cells repeat
         for i, row in enumerate(rows):
-            value = _parse(raw.columns[name][row], column, codes)
+            cell = raw.columns[name][row]
+            if cell not in known:
+                known[cell] = parse(cell, column, codes)
+            value = known[cell]
             if value is None:
                 reason = "label" if "label" in column.roles else "out_of_bounds"
                 if spec.out_of_bounds == "error":
-                    raise RecordError(_domain_message(raw, spec, name, row))
-                value = _clamp(raw.columns[name][row], column, codes)
+                    raise RecordError(domain_message(raw, spec, name, row))
+                value = clamp(raw.columns[name][row], column, codes)
                 if spec.out_of_bounds == "drop" or value is None:
                     outside.setdefault(row, reason)
                     value = 0.0
@@ -158,60 +212,3 @@ def _typed_cells(
     refused.update(outside.values())
     n_clamped = sum(row not in outside for row in clamped)
     return {n: v[keep] for n, v in values.items()}, [rows[i] for i in keep], n_clamped
-
-
-def _parse(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None:
-    """Return the number or code of a cell, or `None` if it lies outside the declared domain."""
-    if cell == "" and column.missing is not None:
-        cell = as_text(column.missing)
-    if column.kind != "number":
-        code = codes.get(cell)
-        if code is None and re.fullmatch(r"-?\d+\.0", cell):
-            code = codes.get(cell[:-2])
-        return None if code is None else float(code)
-    number = _number(cell)
-    low, high = column.bounds or (0.0, 0.0)
-    return number if number is not None and low <= number <= high else None
-
-
-def _number(cell: str) -> float | None:
-    """Return a cell's number, or `None` where it holds none; Python's 1_000 is none."""
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return None if math.isnan(number) or "_" in cell else number
-
-
-def _clamp(cell: str, column: ColumnSpec, codes: dict[str, int]) -> float | None:
-    """Move a number to its nearest bound; an unknown category becomes the declared default."""
-    if column.kind == "number" and (number := _number(cell)) is not None:
-        low, high = column.bounds or (0.0, 0.0)
-        return min(max(number, low), high)
-    if "label" in column.roles or column.missing is None:
-        return None
-    if column.kind == "number":
-        return float(column.missing)
-    return float(codes[as_text(column.missing)])
-
-
-def _domain_message(raw: RawTable, spec: DataSpec, name: str, row: int) -> str:
-    """Say what is wrong with a cell without showing it."""
-    column, cell = spec.columns[name], raw.columns[name][row]
-    where = f"{raw.place(row)}, column {name}"
-    kind = "label" if "label" in column.roles else "value"
-    if cell == "":
-        default = "" if kind == "label" else f"declare columns.{name}.missing, "
-        return f"{where}: the {kind} is missing. Mend the row, {default}or set out_of_bounds: drop."
-    if column.kind == "number":
-        low, high = column.bounds or (0.0, 0.0)
-        domain = f"a number in [{as_text(low)}, {as_text(high)}]"
-        if _number(cell) is None:
-            domain += ", written like -1234.5 without unit or thousands sign"
-    else:
-        domain = f"one of {', '.join(column.categories[:12])}"
-        domain += ", …" if len(column.categories) > 12 else ""
-    return (
-        f"{where}: the {kind} is not {domain}. Widen columns.{name} of the data YAML, mend the "
-        "row, or set out_of_bounds to clamp or drop."
-    )

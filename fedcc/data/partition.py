@@ -14,8 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcc.data.column_spec import OUT_OF_SCOPE
 from fedcc.data.gates import Table
 from fedcc.data.spec import DataSpec, as_text
+from fedcc.data.wording import normal
 from fedcc.errors import ConfigError, RecordError
 
 Rows = NDArray[np.int64]
@@ -40,7 +42,7 @@ class PartitionSettings:
 
 
 def split_test_rows(table: Table, spec: DataSpec, split_seed: int) -> tuple[Rows, Rows]:
-    """Return the positions of training and of test rows.
+    """Return the positions of training and of test rows; rows out of scope are neither.
 
     Raises:
         RecordError: if either side is empty.
@@ -48,16 +50,19 @@ def split_test_rows(table: Table, spec: DataSpec, split_seed: int) -> tuple[Rows
     if spec.test.kind == "file":
         is_test = table.from_test_file
     elif spec.test.kind == "column":
-        name, marked = str(spec.test.column), spec.test.mark
+        name, marks = str(spec.test.column), spec.test.marks
         if name in table.categories:
-            marked = str(spec.columns[name].codes.get(marked))
-        is_test = np.array([text == marked for text in _texts(table, name)], dtype=np.bool_)
+            codes = spec.columns[name].cell_codes
+            marks = frozenset(str(codes[mark]) for mark in marks if mark in codes)
+        texts = map(normal, _texts(table, name))
+        is_test = np.array([text in marks for text in texts], dtype=np.bool_)
     else:
         customers = spec.with_role("customer")
         keys = _texts(table, customers[0]) if customers else list(map(str, table.row))
         limit = int(float(spec.test.fraction or 0) * 2**64)
         is_test = np.array([_keyed_hash(key, split_seed) < limit for key in keys], dtype=np.bool_)
-    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    in_scope = table.categories[spec.label] != OUT_OF_SCOPE
+    train, test = np.flatnonzero(in_scope & ~is_test), np.flatnonzero(in_scope & is_test)
     if len(train) == 0 or len(test) == 0:
         side = "training" if len(train) == 0 else "test"
         raise RecordError(
@@ -65,6 +70,11 @@ def split_test_rows(table: Table, spec: DataSpec, split_seed: int) -> tuple[Rows
             "block of the data YAML."
         )
     return train, test
+
+
+def held_rows(table: Table, spec: DataSpec) -> Rows:
+    """Return the positions of the rows whose label is out of scope; they never train."""
+    return np.flatnonzero(table.categories[spec.label] == OUT_OF_SCOPE)
 
 
 def _texts(table: Table, name: str) -> list[str]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fedcc import config
-from fedcc.data.connectors import RawTable, read_table
+from fedcc.data.connectors import read_table
 from fedcc.data.gates import GateCounts, Table, admit
+from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
 from fedcc.errors import FedccError, RecordError
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcc.data.connectors import RawTable, read_columns, read_table
+from fedcc.data.connectors import read_columns, read_table
+from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
 from fedcc.errors import ConfigError, FedccError
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fedcc.data.connectors import RawTable
 from fedcc.data.consent import admitted_by_consent
 from fedcc.data.gates import GateCounts, Table
+from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
 from fedcc.errors import ConfigError
 

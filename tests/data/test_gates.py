@@ -33,11 +33,14 @@ def test_cells_become_numbers_codes_and_text(load: Load) -> None:
     assert table.row.tolist() == [1, 2]
     assert counts.as_dict() == {
         "rows_read": 2,
+        "not_kept": 0,
         "refused": {},
         "clamped": 0,
+        "first_label_taken": 0,
         "redacted": {},
         "not_redacted": list(NOT_COVERED),
         "rows_admitted": 2,
+        "out_of_scope": 0,
     }
 
 

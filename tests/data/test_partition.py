@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcc.data.connectors import RawTable
 from fedcc.data.gates import Table, admit
 from fedcc.data.partition import PartitionSettings, partition_rows, split_test_rows
+from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
 from fedcc.errors import ConfigError
 
@@ -316,7 +316,7 @@ def test_a_split_that_leaves_one_side_empty_is_refused(
 def test_the_rows_of_a_test_file_are_the_test_rows(make_spec: Make) -> None:
     spec = make_spec(test={"kind": "file", "path": "test.csv"})
     cells = {"customer": list("abc"), "tenure": ["1"] * 3, "plan": ["gold"] * 3}
-    raw = RawTable("a.csv", cells | {"churn": ["No"] * 3}, test_source="test.csv", n_train_rows=2)
+    raw = RawTable("a.csv", cells | {"churn": ["No"] * 3}, n_train_rows=2)
     table, _ = admit(raw, spec, now=NOW)
 
     train, test = split_test_rows(table, spec, 0)

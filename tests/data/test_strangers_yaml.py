@@ -247,7 +247,7 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "sites as a list": ("columns:\n", "sites: [usage]\ncolumns:\n", "data.sites: expected a map"),
     "no test block": ("test: {kind: hash, fraction: 0.25}\n", "", "data.test: the key 'kind'"),
     "no consent source": (", source: own", "", "data.consent: basis public_dataset needs 'source'"),
-    "later source kind": ("kind: csv", "kind: parquet", "must be one of csv, package"),
+    "later source kind": ("kind: csv", "kind: parquet", "must be one of csv, jsonl"),
     "tab in single quotes": ("{kind: csv}", r"{kind: csv, delimiter: '\t'}", "double quotes"),
     "year as a name": ("usage:", "2024:", "must be text; got 2024. Put it in quotes."),
 }

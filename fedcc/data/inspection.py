@@ -1,0 +1,191 @@
+"""The map of a data set: what a run would read, leave out, hold aside and deal to which site.
+
+For the eyes of whoever owns the data and for simulations: it holds counts of private rows. It shows
+declared names and values alone, never a cell that the YAML does not name.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import numpy as np
+
+from fedcc.data.column_spec import ColumnSpec
+from fedcc.data.connectors import read_table
+from fedcc.data.gates import GateCounts, Table, admit
+from fedcc.data.partition import (
+    PartitionSettings,
+    Rows,
+    held_rows,
+    partition_rows,
+    split_test_rows,
+)
+from fedcc.data.raw_table import RawTable
+from fedcc.data.spec import DataSpec, as_text
+from fedcc.data.wording import without_form
+
+_MAX_NAMED = 5  # classes in one warning
+_PUBLIC_ROWS_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """A declared column: its roles and domain as declared, and how many cells are empty."""
+
+    name: str
+    roles: tuple[str, ...]
+    domain: str
+    missing: int
+
+
+@dataclass(frozen=True)
+class SiteMap:
+    """One simulated site: its training rows, and those of each class."""
+
+    name: str
+    rows: int
+    rows_per_class: dict[str, int]
+
+
+@dataclass(frozen=True)
+class DataMap:
+    """Everything that is worth knowing before a first run."""
+
+    name: str
+    source: str
+    columns: tuple[ColumnMap, ...]
+    gates: GateCounts
+    public_rows: int
+    train_rows: int
+    test_rows: int
+    held_rows: int
+    sites: tuple[SiteMap, ...]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "gates": self.gates.as_dict()}
+
+
+def inspect_data(
+    spec: DataSpec,
+    usage: PartitionSettings,
+    n_sites: int,
+    *,
+    rng: np.random.Generator,
+    now: datetime,
+) -> DataMap:
+    """Read the data set, pass it through all gates, and split and deal it as a simulation does.
+
+    Raises:
+        ConfigError, RecordError: as reading, admitting and partitioning do.
+    """
+    raw = read_table(spec, usage.path)
+    table, gates = admit(raw, spec, now=now)
+    train_rows, test_rows = split_test_rows(table, spec, usage.split_seed)
+    train = table.take(train_rows)
+    parts = partition_rows(train, spec, n_sites, usage, rng)
+    sites = tuple(
+        SiteMap(f"site-{number}", len(rows), _per_class(train, spec, rows))
+        for number, rows in enumerate(parts, start=1)
+    )
+    warnings = [
+        *_row_warnings(spec, len(train_rows)),
+        *_class_warnings(spec, sites),
+        *_customer_warnings(spec, table),
+    ]
+    return DataMap(
+        name=spec.name,
+        source=raw.source,
+        columns=tuple(_column(name, column, raw) for name, column in spec.columns.items()),
+        gates=gates,
+        public_rows=spec.public_rows,
+        train_rows=len(train_rows),
+        test_rows=len(test_rows),
+        held_rows=len(held_rows(table, spec)),
+        sites=sites,
+        warnings=tuple(warnings),
+    )
+
+
+def _column(name: str, column: ColumnSpec, raw: RawTable) -> ColumnMap:
+    rows = range(raw.n_rows) if raw.kept is None else raw.kept
+    cells = raw.columns[name]
+    return ColumnMap(
+        name, tuple(column.roles), _domain(column), sum(not cells[row] for row in rows)
+    )
+
+
+def _domain(column: ColumnSpec) -> str:
+    """Describe a declared domain in a few words."""
+    if column.bounds is not None and column.kind == "number":
+        domain = f"number in [{as_text(column.bounds[0])}, {as_text(column.bounds[1])}]"
+    elif column.values:
+        classes = len(set(column.codes.values()))
+        domain = f"{classes} {'classes' if 'label' in column.roles else 'values'}"
+    else:
+        domain = "text"
+    if column.out_of_scope:
+        domain += f", {len(column.out_of_scope)} out of scope"
+    return domain if column.missing is None else f"{domain}, empty is {as_text(column.missing)}"
+
+
+def _per_class(train: Table, spec: DataSpec, rows: Rows) -> dict[str, int]:
+    names = spec.class_names
+    counts = np.bincount(train.categories[spec.label][rows], minlength=len(names))
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def _row_warnings(spec: DataSpec, train_rows: int) -> list[str]:
+    if abs(spec.public_rows - train_rows) <= _PUBLIC_ROWS_TOLERANCE * train_rows:
+        return []
+    return [
+        f"public_rows says {spec.public_rows} and there are {train_rows} training rows. It is the "
+        "public normaliser of every step: agree on a round number near the truth."
+    ]
+
+
+def _class_warnings(spec: DataSpec, sites: tuple[SiteMap, ...]) -> list[str]:
+    found = []
+    total = Counter[str]()
+    for site in sites:
+        total.update(site.rows_per_class)
+    if empty := [name for name in spec.class_names if not total[name]]:
+        found.append(f"no training row has the label {_named(empty)}: the model cannot learn it.")
+    lacking = [
+        site.name
+        for site in sites
+        if any(total[name] and not count for name, count in site.rows_per_class.items())
+    ]
+    if lacking:
+        found.append(
+            f"{len(lacking)} of {len(sites)} sites hold no row of some class that others have "
+            f"({_named(lacking)}): label skew, which training across sites has to bridge."
+        )
+    return found
+
+
+def _customer_warnings(spec: DataSpec, table: Table) -> list[str]:
+    """Warn where the protected unit may be cut in two or glued together; no id is shown."""
+    customers = spec.with_role("customer")
+    if not customers:
+        return []
+    found = []
+    rows = Counter(table.texts[customers[0]])
+    if rows[""]:
+        found.append(
+            f"{rows['']} rows have no customer id: they count as one customer. Mend them, or take "
+            "the customer column out of the YAML."
+        )
+    forms = Counter(map(without_form, rows))
+    if alike := sum(count for count in forms.values() if count > 1):
+        found.append(
+            f"{alike} customer ids differ from another one only by upper or lower case, Unicode "
+            "form or invisible characters: one person under two ids is protected by halves."
+        )
+    return found
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
