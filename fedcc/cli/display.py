@@ -48,7 +48,7 @@ class Display:
         """Write to stderr, so that stdout holds results only."""
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._progress = Progress(
-            TextColumn("round"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
@@ -56,7 +56,7 @@ class Display:
             console=self._console,
             disable=quiet or not self._console.is_terminal,
         )
-        self._task = self._progress.add_task("rounds", total=None, state="")
+        self._task = self._progress.add_task("round", total=None, state="")
         self._up = self._down = 0
 
     def show(self, step: "Step") -> None:
@@ -77,7 +77,14 @@ class Display:
             )
             if step.kind == "round":
                 return
+        elif step.kind == "encoding":
+            self._progress.update(
+                self._task, completed=step.done, total=step.total, description=step.text
+            )
+            if self._console.is_terminal or step.done < step.total:
+                return
         elif step.kind == "plan":
+            self._progress.update(self._task, description="round", completed=0)
             self._progress.update(self._task, total=step.rounds)
         self._console.print(step.text)
 
@@ -148,7 +155,7 @@ def print_result(result: "RunResult") -> None:
         if console.is_terminal:
             table.add_row(label, text)
         else:
-            print(f"{label:24s}{text}")
+            print(f"{label:28s}{text}")
     if console.is_terminal:
         console.print(table)
 

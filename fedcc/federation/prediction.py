@@ -16,7 +16,6 @@ from fedcc.federation.progress import ProgressCallback, silent
 from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.settings import simulation_settings
 from fedcc.models.heads import build_module, parameter_count
-from fedcc.tasks.task import class_names
 from fedcc.training.checkpoints import read_tensors
 from fedcc.training.evaluate import logits, probabilities
 
@@ -51,7 +50,7 @@ def predict(
         raise RecordError(f"{run}: model.safetensors does not fit plan.json.")
     scores = logits(module, flat.astype(np.float64), recipe.encode(table, OWNER))
     chances = probabilities(scores)
-    names = class_names(settings.data)
+    names = settings.data.class_names
     best = chances.argmax(axis=1)
     return [
         (int(row), names[label], float(chance[label]))
@@ -74,6 +73,6 @@ def _scoring_rows(file: Path, spec: DataSpec, role: str) -> Table:
         out_of_bounds="error" if spec.out_of_bounds == "drop" else spec.out_of_bounds,
     )
     # Not read, not used: keeps the gates in one place.
-    raw.columns[spec.label] = [class_names(spec)[0]] * raw.n_rows
+    raw.columns[spec.label] = [spec.class_names[0]] * raw.n_rows
     table, _ = admit(raw, scoring, now=datetime.now(UTC))
     return table

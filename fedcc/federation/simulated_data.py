@@ -5,7 +5,7 @@ from datetime import datetime
 
 from fedcc.data.connectors import read_table
 from fedcc.data.gates import GateCounts, admit
-from fedcc.data.partition import partition_rows, split_test_rows
+from fedcc.data.partition import held_rows, partition_rows, split_test_rows
 from fedcc.federation.features import SIMULATOR, build_recipe
 from fedcc.federation.progress import ProgressCallback, silent
 from fedcc.federation.settings import SimulationSettings
@@ -22,6 +22,7 @@ class SimulatedData:
     task: Task
     sites: list[Examples]
     test: Examples
+    held: Examples  # out-of-scope rows: no class, held aside for measuring deferral
     gates: GateCounts
     recipe: FeatureRecipe
     repeated_rows: int  # rows of customers beyond their first one
@@ -60,6 +61,7 @@ def load_data(
             for name, rows in zip(settings.site_names, parts, strict=True)
         ],
         test=examples(table.take(test_rows), spec, recipe, SIMULATOR),
+        held=examples(table.take(held_rows(table, spec)), spec, recipe, SIMULATOR),
         gates=gates,
         recipe=recipe,
         repeated_rows=sum(len(names) - len(set(names)) for names in customers),

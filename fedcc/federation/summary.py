@@ -12,7 +12,7 @@ from fedcc.data.gates import GateCounts
 from fedcc.federation.comparison import NAMES as BASELINES
 from fedcc.federation.settings import RunPlan, SimulationSettings
 from fedcc.privacy.accounting import cross_check_epsilon, three_epsilons
-from fedcc.tasks.task import FeatureRecipe, class_names
+from fedcc.tasks.task import FeatureRecipe
 from fedcc.version import __version__
 
 SCHEMA_VERSION = 1
@@ -139,7 +139,7 @@ def build_model_card(
     """Return `model.json`: what is needed to use the model, and on what terms."""
     return {
         "task": plan.task,
-        "labels": list(class_names(settings.data)),
+        "labels": list(settings.data.class_names),
         "features": list(recipe.feature_names),
         "encoder": settings.encoder.name if plan.task == "intent" else None,
         "features_sha256": recipe.fingerprint,

@@ -75,11 +75,3 @@ class Task(Protocol):
 def examples(table: Table, spec: DataSpec, recipe: FeatureRecipe, owner: str) -> Examples:
     """Encode admitted rows for training or testing."""
     return Examples(recipe.encode(table, owner), table.categories[spec.label])
-
-
-def class_names(spec: DataSpec) -> tuple[str, ...]:
-    """Return the declared value of each class, in the order of the codes."""
-    names: dict[int, str] = {}
-    for text, code in spec.columns[spec.label].codes.items():
-        names.setdefault(code, text)
-    return tuple(names[code] for code in sorted(names))

@@ -12,7 +12,7 @@ from fedcc.data.spec import DataSpec
 from fedcc.data.tabular_features import TabularEncoding
 from fedcc.errors import ConfigError
 from fedcc.tasks.churn import CHURN
-from fedcc.tasks.task import class_names, examples
+from fedcc.tasks.task import examples
 
 VALUES: dict[str, Any] = {
     "name": "calls",
@@ -50,7 +50,7 @@ def test_a_binary_label_gives_the_names_of_both_classes(
 
     CHURN.check(spec)
 
-    assert class_names(spec) == names
+    assert spec.class_names == names
 
 
 @pytest.mark.parametrize(("label", "n_classes"), [(["Yes"], 1), (["a", "b", "c"], 3)])
