@@ -60,7 +60,7 @@ def run_supernode(poll: float) -> None:
 
     sleep = time.sleep
     shorter = types.SimpleNamespace(sleep=lambda seconds: sleep(min(seconds, poll)))
-    start_client_internal.time = shorter
+    vars(start_client_internal)["time"] = shorter
     retry_pulls_sooner(poll)
     flower_supernode()
 

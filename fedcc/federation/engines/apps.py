@@ -1,8 +1,8 @@
 """ServerApp and ClientApp for Flower's own engines; both take up a run from its folder.
 
-They read the run's configuration (`fedcc-run` the run folder, `fedcc-resumed`, `fedcc-poll-seconds`)
-and the node's `partition-id`. The ServerApp opens the public plan, the resolved config and the
-aggregator's own folder, and never the secrets of the simulated sites.
+They read the run's configuration (`fedcc-run`, the run folder; `fedcc-resumed`;
+`fedcc-poll-seconds`) and the node's `partition-id`. The ServerApp opens the public plan, the
+resolved config and the aggregator's own folder, and never the secrets of the simulated sites.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedcc.errors import FedccError, RecordError
 from fedcc.federation.engines.aggregator_files import AggregatorFiles, Outcome
 from fedcc.federation.engines.prompt_grid import PromptGrid
-from fedcc.federation.engines.site_process import SiteProcess, unavailable
+from fedcc.federation.engines.site_process import SiteProcess, show_failure, unavailable
 from fedcc.federation.messages import Exchange
 from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
@@ -89,14 +89,19 @@ def client_app() -> ClientApp:
 def answer(message: Message, context: Context) -> Message:
     """Answer for the site that the context names; no exception and no text leaves."""
     try:
-        run, resumed = context.run_config["fedcc-run"], context.run_config["fedcc-resumed"]
-        return _process(Path(str(run)), bool(resumed)).answer(message, context)
-    except Exception:
-        return unavailable(message)
+        run = Path(str(context.run_config["fedcc-run"]))
+        try:
+            resumed = bool(context.run_config["fedcc-resumed"])
+            return _only_process(run, resumed).answer(message, context)
+        except Exception as error:
+            show_failure(run, error)
+    except Exception:  # not even the simulator's own file could be written
+        pass
+    return unavailable(message)
 
 
 @cache
-def _process(run: Path, resumed: bool) -> SiteProcess:
+def _only_process(run: Path, resumed: bool) -> SiteProcess:
     process = SiteProcess(run, resumed=resumed)
     process.claim()
     return process

@@ -1,8 +1,8 @@
 """Entry point of the processes that a simulation starts; none of them outlives it.
 
-    python -m fedcc.federation.engines.child PARENT superlink [Flower's arguments]
-    python -m fedcc.federation.engines.child PARENT supernode POLL [Flower's arguments]
-    python -m fedcc.federation.engines.child PARENT site RUN INDEX RESUMED ADDRESS SECRET POLL
+python -m fedcc.federation.engines.child PARENT superlink [Flower's arguments]
+python -m fedcc.federation.engines.child PARENT supernode POLL [Flower's arguments]
+python -m fedcc.federation.engines.child PARENT site RUN INDEX RESUMED ADDRESS SECRET POLL
 """
 
 import ctypes
@@ -24,11 +24,10 @@ def die_with(parent: int) -> None:
 
 def serve_site(run: str, index: str, resumed: str, address: str, secret: str, poll: str) -> None:
     """Hold one site and answer its SuperNode's messages; see `flower_runtime.serve_tasks`."""
-    from fedcc.federation.engines.site_process import SiteProcess
+    from fedcc.federation.engines.site_process import take_up
     from fedcc.federation.flower_runtime import serve_tasks
 
-    process = SiteProcess(Path(run), resumed=resumed == "resumed")
-    process.open(int(index))
+    process = take_up(Path(run), resumed=resumed == "resumed")
     serve_tasks(address, Path(secret), process.answer, float(poll))
 
 

@@ -113,7 +113,7 @@ class Launch:
         self._poll = run.settings.engine.poll_seconds or 0.0
         n_nodes = len(run.plan.sites) if self._engine == "superlink" else 0
         self._port, *self._node_ports = free_ports(1 + n_nodes)
-        run_config = {
+        run_config: dict[str, str | bool | float] = {
             "fedcc-run": str(run.folder.path.resolve()),
             "fedcc-resumed": run.resumed,
             "fedcc-poll-seconds": self._poll,

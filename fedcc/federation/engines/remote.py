@@ -78,7 +78,7 @@ class _Session:
         submitted = False
         launch.start()
         while True:
-            processes.check()
+            self._check(processes)
             if not submitted and launch.is_ready():
                 launch.submit()
                 submitted = True
@@ -97,6 +97,14 @@ class _Session:
         self._monitor.record.seconds_adding = outcome.seconds_adding
         if outcome.error is not None:
             raise outcome.error
+
+    def _check(self, processes: Processes) -> None:
+        """Raise if a process has ended, or rather the reason that it showed before it did."""
+        try:
+            processes.check()
+        except TooFewSites:
+            self._relay()
+            raise
 
     def _relay(self) -> None:
         """Show the monitor what is new, in the order in which it happened.

@@ -108,10 +108,10 @@ class Sightings:
         for path in sorted(self._folder.glob("upload-*")):
             tensors = read_tensors(path)
             round_number, attempt = (int(value) for value in tensors["place"])
-            vectors = [tensors[name].astype(np.float64) for name in ("share", "noised")]
+            share, noised = (tensors[name].astype(np.float64) for name in ("share", "noised"))
             update = tensors["update"].astype(np.int64)
             site = path.name.split("-", 3)[3]
-            notes.append(UploadNote(site, round_number, attempt, *vectors, update))
+            notes.append(UploadNote(site, round_number, attempt, share, noised, update))
             path.unlink()
         return notes
 
@@ -127,11 +127,12 @@ class Sightings:
         closed = ClosedRound.from_proof(tensors["proof"].tobytes().decode(), [])
         tail_count, applied = (int(value) for value in tensors["counts"])
         names = ("gradient_sum", "parameters", "velocity", "tail_sum")
-        vectors = [tensors[name].astype(np.float64) for name in names]
+        gradient_sum, *model = (tensors[name].astype(np.float64) for name in names)
+        state = ModelState(model[0], model[1], model[2], tail_count, applied)
         for path in (first, *others):
             path.unlink()
         site = first.name.split("-", 2)[2]
-        return site, closed, vectors[0], ModelState(*vectors[1:], tail_count, applied)
+        return site, closed, gradient_sum, state
 
     def take_refusals(self) -> list[FedccError]:
         """Return and remove the refusals, in the order in which they were written."""

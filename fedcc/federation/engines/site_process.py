@@ -15,11 +15,11 @@ from flwr.app import Context, Message
 
 from fedcc.errors import ConfigError, FedccError
 from fedcc.federation.client_app import build_client_app
+from fedcc.federation.dropouts import plays_dropout
 from fedcc.federation.engines.sightings import Sightings
 from fedcc.federation.messages import UNAVAILABLE, Parcel
-from fedcc.federation.dropouts import plays_dropout
 from fedcc.federation.prepared import PreparedRun, prepare_resumed
-from fedcc.federation.run_folder import read_config
+from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.site_opening import open_site
 from fedcc.federation.site_round import Site
@@ -65,20 +65,13 @@ class SiteProcess:
         """
         # One thread, as in process: sums of floats depend on how they are split.
         torch.set_num_threads(1)
+        self._folder = run
         self._run = prepare_resumed(simulation_settings(read_config(run)), run, utc_now)
         self._drops = () if resumed else self._run.settings.federation.drop
         self._sightings = Sightings(self._run.folder.sightings)
         self._sites = _OpenSites(self._run, self._sightings)
         self._app = build_client_app(self._sites)
         self._shown: dict[int, int] = {}  # refusals shown, by site
-
-    def open(self, index: int) -> None:
-        """Open a site ahead of its first message.
-
-        Raises:
-            FedccError: if its ledger or audit log is broken or in use.
-        """
-        self._sites[index]
 
     def claim(self) -> None:
         """Note that all sites of the run live in this process.
@@ -91,18 +84,18 @@ class SiteProcess:
             raise ConfigError("Flower's simulation engine started more than one process for sites.")
 
     def answer(self, message: Message, context: Context) -> Message:
-        """Answer one message; every failure is one code without text."""
-        index = int(context.node_config["partition-id"])
-        if plays_dropout(self._drops, index, message):
-            return unavailable(message)
+        """Answer one message; every failure is one code without text, shown to the simulator."""
         try:
+            index = int(context.node_config["partition-id"])
+            if plays_dropout(self._drops, index, message):
+                return unavailable(message)
             site = self._sites[index]
-        except FedccError as error:
-            self._sightings.show_refusal(self._run.plan.sites[index], 1, error)
+            reply = self._app(message, context)
+            self._show(index, site)
+            return reply
+        except Exception as error:
+            show_failure(self._folder, error)
             return unavailable(message)
-        reply = self._app(message, context)
-        self._show(index, site)
-        return reply
 
     def _show(self, index: int, site: Site) -> None:
         shown = self._shown.get(index, 0)
@@ -110,6 +103,26 @@ class SiteProcess:
             self._sightings.show_refusal(site.name, number, refusal)
         self._shown[index] = len(site.watch.refusals)
         self._sightings.show_seconds(site.name, site.seconds)
+
+
+def take_up(run: Path, *, resumed: bool) -> SiteProcess:
+    """Return this process's sites; a failure is shown to the simulator before it is raised.
+
+    Raises:
+        FedccError: see `SiteProcess`.
+    """
+    try:
+        return SiteProcess(run, resumed=resumed)
+    except Exception as error:
+        show_failure(run, error)
+        raise
+
+
+def show_failure(run: Path, error: Exception) -> None:
+    """Show the simulator why this process cannot answer; the text of a foreign error stays out."""
+    if not isinstance(error, FedccError):
+        error = FedccError(f"a site's process failed: {type(error).__name__}")
+    Sightings(RunFolder(run, None).sightings).show_refusal(f"process-{os.getpid()}", 1, error)
 
 
 def unavailable(message: Message) -> Message:
