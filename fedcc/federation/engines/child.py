@@ -1,25 +1,15 @@
 """Entry point of the processes that a simulation starts; none of them outlives it.
 
-python -m fedcc.federation.engines.child PARENT superlink [Flower's arguments]
-python -m fedcc.federation.engines.child PARENT supernode POLL [Flower's arguments]
-python -m fedcc.federation.engines.child PARENT site RUN INDEX RESUMED ADDRESS SECRET POLL
+python -m fedcc.federation.engines.child LOCK superlink [Flower's arguments]
+python -m fedcc.federation.engines.child LOCK supernode POLL [Flower's arguments]
+python -m fedcc.federation.engines.child LOCK site RUN INDEX RESUMED ADDRESS SECRET POLL
 """
 
-import ctypes
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that happens."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("the simulation that started this process is gone")
+from fedcc.federation.engines.alive import end_with_holder
 
 
 def serve_site(run: str, index: str, resumed: str, address: str, secret: str, poll: str) -> None:
@@ -33,8 +23,8 @@ def serve_site(run: str, index: str, resumed: str, address: str, secret: str, po
 
 def main(arguments: Sequence[str]) -> None:
     """Become the named process."""
-    parent, kind, *rest = arguments
-    die_with(int(parent))
+    lock, kind, *rest = arguments
+    end_with_holder(Path(lock))
     if kind == "site":
         serve_site(*rest)
         return

@@ -39,10 +39,11 @@ serverapp = "fedcc_run.server:app"
 clientapp = "fedcc_run.client:app"
 [tool.flwr.app.config]
 """
+SHIM = "from fedcc.federation.engines.{module} import {name}\n\napp = {name}()\n"
 MODULES = {
     "__init__": "",
-    "server": "from fedcc.federation.engines.apps import server_app\n\napp = server_app()\n",
-    "client": "from fedcc.federation.engines.apps import client_app\n\napp = client_app()\n",
+    "server": SHIM.format(module="aggregator_app", name="server_app"),
+    "client": SHIM.format(module="sites_app", name="client_app"),
 }
 
 
@@ -103,6 +104,11 @@ def write_bundle(home: Path, run_config: Mapping[str, str | bool | float], port:
     return bundle
 
 
+def lock_file(home: Path) -> Path:
+    """Return the lock that the simulator holds while it lives; see `alive`."""
+    return home / "alive"
+
+
 class Launch:
     """The processes of one run on one engine, started step by step."""
 
@@ -117,12 +123,15 @@ class Launch:
             "fedcc-run": str(run.folder.path.resolve()),
             "fedcc-resumed": run.resumed,
             "fedcc-poll-seconds": self._poll,
+            "fedcc-lock": str(lock_file(home)),
         }
         self._bundle = write_bundle(home, run_config, self._port)
 
     def _child(self, name: str, *arguments: str) -> None:
         module = "fedcc.federation.engines.child"
-        self._processes.start(name, [sys.executable, "-m", module, str(os.getpid()), *arguments])
+        self._processes.start(
+            name, [sys.executable, "-m", module, str(lock_file(self._home)), *arguments]
+        )
 
     def start(self) -> None:
         """Start the SuperLink, and SuperNodes and sites where the engine has them.

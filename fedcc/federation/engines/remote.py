@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fedcc.errors import TooFewSites
+from fedcc.federation.engines import alive
 from fedcc.federation.engines.aggregator_files import AggregatorFiles
-from fedcc.federation.engines.launch import Launch, check_engine, environment
+from fedcc.federation.engines.launch import Launch, check_engine, environment, lock_file
 from fedcc.federation.engines.processes import Processes
 from fedcc.federation.engines.sightings import Sightings
 from fedcc.federation.monitor import Monitor
@@ -45,6 +46,7 @@ def run_remote(run: PreparedRun, monitor: Monitor, sites: list[Site], clock: Clo
         at_end.callback(_take_back, run, monitor, sites, clock, sightings)
         sightings.begin()
         files.begin()
+        at_end.enter_context(alive.hold(lock_file(home)))
         processes = at_end.enter_context(Processes(environment(home), run.folder.engine_log))
         session = _Session(run, monitor, sightings, files)
         session.follow(Launch(run, processes, home), processes)

@@ -1,23 +1,19 @@
-"""ServerApp and ClientApp for Flower's own engines; both take up a run from its folder.
+"""The ServerApp for Flower's own engines; it takes up a run from its folder.
 
-They read the run's configuration (`fedcc-run`, the run folder; `fedcc-resumed`;
-`fedcc-poll-seconds`) and the node's `partition-id`. The ServerApp opens the public plan, the
-resolved config and the aggregator's own folder, and never the secrets of the simulated sites.
+It reads the run's configuration (`fedcc-run`, the run folder; `fedcc-poll-seconds`; `fedcc-lock`,
+see `alive`), opens the public plan, the resolved config and the aggregator's own folder, and never
+the secrets of the simulated sites. What it leaves behind is in `AggregatorFiles`.
 """
 
-from functools import cache
 from pathlib import Path
-from typing import get_args
 
-from flwr.app import Context, Message
-from flwr.clientapp import ClientApp
+from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedcc.errors import FedccError, RecordError
 from fedcc.federation.engines.aggregator_files import AggregatorFiles, Outcome
+from fedcc.federation.engines.alive import end_with_holder
 from fedcc.federation.engines.prompt_grid import PromptGrid
-from fedcc.federation.engines.site_process import SiteProcess, show_failure, unavailable
-from fedcc.federation.messages import Exchange
 from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.settings import RunPlan, simulation_settings
@@ -30,13 +26,16 @@ def server_app() -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
+        end_with_holder(Path(str(context.run_config["fedcc-lock"])))
         run = Path(str(context.run_config["fedcc-run"]))
         poll = float(str(context.run_config["fedcc-poll-seconds"]))
         folder = RunFolder(run, None)
         files = AggregatorFiles(folder.aggregator_store)
         files.note_start()
         record = AggregatorRecord(_NotedRounds(files))
-        error: FedccError | None = FedccError("the aggregator's process failed")
+        error: FedccError | None = FedccError(
+            f"the aggregator's process failed; what it printed is in {folder.engine_log}"
+        )
         try:
             inner = _inner_app(run, folder, files, record)
             inner(PromptGrid(grid, poll), context)
@@ -76,32 +75,3 @@ def _inner_app(
         record=record,
         should_stop=files.should_stop,
     )
-
-
-def client_app() -> ClientApp:
-    """Return the app of all sites that share a process of Flower's simulation engine."""
-    app = ClientApp()
-    for exchange in get_args(Exchange):
-        app.query(exchange)(answer)
-    return app
-
-
-def answer(message: Message, context: Context) -> Message:
-    """Answer for the site that the context names; no exception and no text leaves."""
-    try:
-        run = Path(str(context.run_config["fedcc-run"]))
-        try:
-            resumed = bool(context.run_config["fedcc-resumed"])
-            return _only_process(run, resumed).answer(message, context)
-        except Exception as error:
-            show_failure(run, error)
-    except Exception:  # not even the simulator's own file could be written
-        pass
-    return unavailable(message)
-
-
-@cache
-def _only_process(run: Path, resumed: bool) -> SiteProcess:
-    process = SiteProcess(run, resumed=resumed)
-    process.claim()
-    return process
