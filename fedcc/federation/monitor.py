@@ -10,6 +10,7 @@ from flwr.app import Message
 
 from fedcc.errors import BudgetExceeded, PolicyViolation
 from fedcc.federation import summary
+from fedcc.federation.dropouts import plays_dropout
 from fedcc.federation.messages import Parcel
 from fedcc.federation.observer import Observer
 from fedcc.federation.prepared import PreparedRun
@@ -38,16 +39,8 @@ class Monitor:
 
     def is_offline(self, index: int, message: Message) -> bool:
         """Play the dropouts of the settings; a resumed run does not play them again."""
-        drops = self._run.settings.federation.drop
-        if self._run.resumed or not drops:
-            return False
-        fields = Parcel.from_record(message.content).fields
-        return any(
-            drop.site == index + 1
-            and drop.round == fields.get("round")
-            and (drop.attempts is None or int(str(fields.get("attempt"))) <= drop.attempts)
-            for drop in drops
-        )
+        drops = () if self._run.resumed else self._run.settings.federation.drop
+        return plays_dropout(drops, index, message)
 
     def after_exchange(self, message: Message) -> None:
         """Note what an exchange brought.
@@ -58,21 +51,25 @@ class Monitor:
         """
         kind = message.metadata.message_type.removeprefix("query.")
         if kind in ("upload", "finish"):
-            self._note_rounds()
+            self.note_rounds()
         if kind == "unmask" and self._run.settings.baselines:
             fields = Parcel.from_record(message.content).fields
-            self._keep_noise(int(str(fields["round"])), int(str(fields["attempt"])))
+            self.keep_noise(int(str(fields["round"])), int(str(fields["attempt"])))
+        self.check_refusals()
+
+    def check_refusals(self) -> None:
+        """Raise a refusal that is a finding; see `after_exchange`."""
         for refusal in self.watch.refusals:
             if not isinstance(refusal, BudgetExceeded | PolicyViolation):
                 raise refusal
 
-    def _keep_noise(self, round_number: int, attempt: int) -> None:
+    def keep_noise(self, round_number: int, attempt: int) -> None:
         """Keep the noise of a sum for the baseline that uses the very same noise."""
         noise = self.observer.noise_of(round_number, attempt)
         if noise is not None:
             np.save(self._run.folder.noise_file(round_number), noise)
 
-    def _note_rounds(self) -> None:
+    def note_rounds(self) -> None:
         """Write metrics of the attempts whose model is known by now."""
         for record in self.record.rounds[self._noted :]:
             if record.closed and record.round_number not in self.observer.states:

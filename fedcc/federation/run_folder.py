@@ -78,6 +78,16 @@ class RunFolder:
         """The aggregator's ciphertexts and counts."""
         return self.path / "checkpoints" / "aggregator"
 
+    @property
+    def sightings(self) -> Path:
+        """What sites in other processes show their simulator while a run goes on."""
+        return self.path / "secrets" / "sightings"
+
+    @property
+    def engine_log(self) -> Path:
+        """What the processes of a Flower engine printed; never in a bundle."""
+        return self.path / "secrets" / "engine.log"
+
     def noise_file(self, round_number: int) -> Path:
         """The simulator's own record of a round's noise, for a baseline."""
         return self.path / "secrets" / f"noise-{round_number:06d}.npy"

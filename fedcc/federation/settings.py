@@ -93,9 +93,18 @@ class TaskSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """How sites are run; the value comes from `configs/engine/*.yaml`."""
+    """How sites are run; values come from `configs/engine/*.yaml`."""
 
-    name: Literal["inprocess"]
+    name: Literal["inprocess", "ray", "superlink"]
+    start_timeout_seconds: float | None  # until the ServerApp runs; null in process
+    poll_seconds: float | None  # between two looks for a message; null in process
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("start_timeout_seconds", "poll_seconds"):
+            value = getattr(self, name)
+            if self.name != "inprocess" and (value is None or not value > 0):
+                raise ValueError(f"{name} must be > 0 with engine {self.name}")
 
 
 @dataclass(frozen=True, kw_only=True)

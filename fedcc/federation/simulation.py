@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from fedcc.errors import FedccError, Interrupted, TooFewSites
-from fedcc.federation import flower_compat, planning
+from fedcc.federation import flower_compat
 from fedcc.federation.client_app import build_client_app
 from fedcc.federation.conclusion import conclude
+from fedcc.federation.engines.remote import run_remote
 from fedcc.federation.grid import InProcessGrid
 from fedcc.federation.monitor import Monitor
 from fedcc.federation.prepared import (
@@ -34,9 +35,9 @@ from fedcc.federation.progress import (
     stop_on_signal,
 )
 from fedcc.federation.server_app import build_server_app
-from fedcc.federation.settings import SimulationSettings, data_sha256
-from fedcc.federation.site_policy import SitePolicy
-from fedcc.federation.site_round import Site, Watch
+from fedcc.federation.settings import SimulationSettings
+from fedcc.federation.site_opening import close_sites, open_sites
+from fedcc.federation.site_round import Site
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def simulate(
     try:
         with stop_on_signal(monitor.stop, progress):
             error = _guarded(run, monitor, lambda: _run_apps(run, monitor, sites, clock, isolate))
-        _close(sites)
+        close_sites(sites)
         seconds = (time.monotonic() - started, first_round - started)
         summary = conclude(run, monitor, sites, error, seconds=seconds, progress=progress)
     except OSError as caught:
@@ -105,7 +106,7 @@ def simulate(
         run.folder.clear_finished()
         raise Interrupted(_how_to_resume(run, monitor)) from None
     finally:
-        _close(sites)
+        close_sites(sites)
     return RunResult(run.folder.path, summary, error)
 
 
@@ -132,11 +133,18 @@ def _how_to_resume(run: PreparedRun, monitor: Monitor) -> str:
 def _run_apps(
     run: PreparedRun, monitor: Monitor, sites: list[Site], clock: Clock, isolate: bool
 ) -> None:
-    """Open every site and run ServerApp and ClientApp over the in-process grid."""
+    """Open every site and run ServerApp and ClientApp on the engine of the settings."""
     run.folder.clear_finished()
-    _open_sites(run, monitor.watch, clock, sites)
+    open_sites(run, monitor.watch, clock, sites)
     monitor.attempts_before = max(len(site.ledger.used(run.plan.run)) for site in sites)
     _announce(run, monitor)
+    if run.settings.engine.name == "inprocess":
+        _run_in_process(run, monitor, sites, isolate)
+    else:
+        run_remote(run, monitor, sites, clock)
+
+
+def _run_in_process(run: PreparedRun, monitor: Monitor, sites: list[Site], isolate: bool) -> None:
     server_app = build_server_app(
         run.plan,
         run.settings.federation,
@@ -153,43 +161,6 @@ def _run_apps(
         isolate=isolate,
     )
     server_app(grid, flower_compat.new_context(0, {}))
-
-
-def _open_sites(run: PreparedRun, watch: Watch, clock: Clock, sites: list[Site]) -> None:
-    plan = run.plan
-    keys = {name: run.folder.site_keys(name) for name in plan.sites}
-    settings = run.settings
-    policy = SitePolicy(
-        approved_plans=frozenset({plan.sha256}),
-        purpose=settings.task.name,
-        data_sha256=data_sha256(settings.data),
-        max_epsilon=planning.budget(plan, settings.privacy.epsilon),
-        delta=settings.privacy.delta,
-        schemes=frozenset({settings.crypto.scheme}),
-        noises=frozenset({settings.privacy.noise}),
-        min_sites=settings.privacy.min_sites or settings.sites,
-        min_collusion=settings.privacy.tolerated_collusion,
-        trusted={name: keys[name].identity for name in plan.sites},
-    )
-    for name, examples in zip(plan.sites, run.data.sites, strict=True):
-        sites.append(
-            Site(
-                name,
-                run.folder.site_files(name),
-                examples,
-                run.data.recipe,
-                policy,
-                keys=keys[name],
-                now=clock,
-                seed=settings.seed,
-                watch=watch,
-            )
-        )
-
-
-def _close(sites: list[Site]) -> None:
-    for site in sites:
-        site.close()
 
 
 def _announce(run: PreparedRun, monitor: Monitor) -> None:
