@@ -107,12 +107,14 @@ def _derive(secret: bytes, entry: MaskEntry, info: bytes) -> bytes:
 
 def add_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the sum mod t of values in [0, t)."""
-    return (left + right) % np.uint64(PLAIN_MODULUS)
+    total = left + right
+    # A total below t wraps around to a huge number, so the minimum is the remainder.
+    return np.minimum(total, total - np.uint64(PLAIN_MODULUS))
 
 
 def subtract_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return the difference mod t of values in [0, t)."""
-    return (left + (np.uint64(PLAIN_MODULUS) - right)) % np.uint64(PLAIN_MODULUS)
+    return add_mod(left, np.uint64(PLAIN_MODULUS) - right)
 
 
 def pairwise_mask(
@@ -129,7 +131,7 @@ def pairwise_mask(
     Raises:
         ValueError: if the site is not of the cohort, or a peer's secret is missing.
     """
-    total = np.zeros(size, dtype=np.uint64)
+    total = np.zeros(size, dtype=np.uint64)  # holds 2^18 values of 46 bits without overflow
     for peer in entry.peers(site):
         if peer not in shared_secrets:
             raise ValueError(f"no shared secret with {peer}")
@@ -137,8 +139,8 @@ def pairwise_mask(
         stream = expand(
             _derive(shared_secrets[peer], entry, entry.info("pair", first, second)), size
         )
-        total = add_mod(total, stream) if site == first else subtract_mod(total, stream)
-    return total
+        total += stream if site == first else np.uint64(PLAIN_MODULUS) - stream
+    return total % np.uint64(PLAIN_MODULUS)
 
 
 def self_mask(seed: bytes, site: str, entry: MaskEntry, size: int) -> NDArray[np.uint64]:
@@ -155,9 +157,10 @@ def remove_self_masks(
     slots: NDArray[np.uint64], seeds: Mapping[str, bytes], entry: MaskEntry
 ) -> NDArray[np.uint64]:
     """Return the decrypted sum without the survivors' self masks."""
+    total = np.zeros(slots.size, dtype=np.uint64)  # as above: no overflow below 2^18 sites
     for site in entry.cohort:
-        slots = subtract_mod(slots, self_mask(seeds[site], site, entry, slots.size))
-    return slots
+        total += self_mask(seeds[site], site, entry, slots.size)
+    return subtract_mod(slots, total % np.uint64(PLAIN_MODULUS))
 
 
 def commitments_match(
