@@ -31,7 +31,7 @@ LOCK = "embeddings.lock"
 LAYOUT = 1  # of the table below; SQLite keeps it as user_version
 TABLE = (
     "CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL, was_cut INTEGER NOT NULL, "
-    "checksum BLOB NOT NULL) WITHOUT ROWID"
+    "checksum BLOB NOT NULL)"
 )
 KEYS_PER_QUERY = 500  # below the 999 variables that the oldest SQLite allows
 NORM_TOLERANCE = 1e-3
@@ -49,7 +49,7 @@ class StoredVector:
 
 
 class _NotOurs(Exception):
-    """The file is a database, but not one that this module wrote."""
+    """The file is a database, but not as this module wrote it."""
 
 
 class EmbeddingCache:
@@ -64,6 +64,7 @@ class EmbeddingCache:
         self._path = folder / FILE
         self._lock = folder / LOCK
         self._writable = writable
+        self._checked = False  # the whole file, once: SQLite overlooks some cuts while it reads
         self.notes: list[str] = []  # what went wrong, in words for the user
 
     @classmethod
@@ -147,7 +148,7 @@ class EmbeddingCache:
         """
         if not self._writable:
             with closing(_connect(self._path, "ro")) as connection:
-                _check_layout(connection)
+                self._check(connection)
                 yield connection
             return
         with self._locked():
@@ -157,8 +158,14 @@ class EmbeddingCache:
                     with connection:
                         connection.execute(TABLE)
                         connection.execute(f"PRAGMA user_version = {LAYOUT}")
-                _check_layout(connection)
+                self._check(connection)
                 yield connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        _check_layout(connection)
+        if not self._checked:
+            _check_pages(connection)
+            self._checked = True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -190,10 +197,8 @@ class EmbeddingCache:
                 try:
                     with closing(_connect(self._path, "ro")) as connection:
                         _check_layout(connection)
-                        sound = connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
-                except (sqlite3.Error, _NotOurs):
-                    sound = False
-                if not sound:
+                        _check_pages(connection)
+                except (sqlite3.Error, OSError, _NotOurs):
                     for name in (FILE, f"{FILE}-journal", f"{FILE}-wal", f"{FILE}-shm"):
                         self._path.with_name(name).unlink(missing_ok=True)
                     _make_private(self._path)
@@ -235,8 +240,15 @@ def _check_layout(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA trusted_schema = OFF")
     layout = connection.execute("PRAGMA user_version").fetchone()
     parts = connection.execute("SELECT type, sql FROM sqlite_schema").fetchall()
-    if layout != (LAYOUT,) or parts != [("table", TABLE)]:
+    # SQLite makes the index of the primary key itself, without a statement.
+    if layout != (LAYOUT,) or parts != [("table", TABLE), ("index", None)]:
         raise _NotOurs("it is not a cache of this version of fedcc")
+
+
+def _check_pages(connection: sqlite3.Connection) -> None:
+    """Refuse a file whose pages do not fit together."""
+    if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise _NotOurs("it is damaged")
 
 
 def _make_private(path: Path) -> None:
