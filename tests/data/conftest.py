@@ -1,6 +1,7 @@
 """Builders for data tests: a small data YAML, a file for it, and the checked text of a refusal."""
 
 import copy
+import os
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,6 +20,10 @@ from fedcc.errors import FedccError, RecordError
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CANARY = "ZZCANARYZZ"  # stands in cells; no message and no traceback may show it
 
+# Third-party files, read in place and never copied; FEDCC_TEST_DATA names another folder.
+BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[3] / "shared/data"
+THIRD_PARTY = Path(os.environ.get("FEDCC_TEST_DATA", BESIDE_THE_CHECKOUT))
+
 CALLS: dict[str, Any] = {
     "name": "calls",
     "source": {
@@ -27,12 +32,17 @@ CALLS: dict[str, Any] = {
         "file": None,
         "encoding": "utf-8-sig",
         "delimiter": ",",
+        "fields": None,
+        "part_column": None,
         "package": None,
         "item": None,
+        "rows": None,
+        "seed": None,
     },
     "public_rows": 100,
     "test": {"kind": "hash", "fraction": 0.25, "path": None, "column": None, "value": None},
     "consent": {"basis": "public_dataset", "source": "made up for tests"},
+    "keep_rows": None,
     "drop_rows": {"duplicates": False, "multi_label": "drop"},
     "sites": None,
     "out_of_bounds": "error",
@@ -60,12 +70,25 @@ def make_spec() -> Callable[..., DataSpec]:
     return make
 
 
+@pytest.fixture(scope="session")
+def third_party() -> Callable[[str], Path]:
+    """Return a folder of third-party files, or skip the test where it is missing."""
+
+    def folder(name: str) -> Path:
+        if not (THIRD_PARTY / name).is_dir():
+            pytest.skip(f"the third-party {THIRD_PARTY / name} is not here")
+        return THIRD_PARTY / name
+
+    return folder
+
+
 @pytest.fixture
 def read(tmp_path: Path, make_spec: Callable[..., DataSpec]) -> Callable[..., RawTable]:
     """Write a file, read it with the small data YAML and return the raw columns."""
 
     def read_file(content: bytes | str, **changes: Any) -> RawTable:
-        path = tmp_path / "calls.csv"
+        kind = changes.get("source", {}).get("kind", "csv")
+        path = tmp_path / f"calls.{kind}"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return read_table(make_spec(**changes), str(path))
 
