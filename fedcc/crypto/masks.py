@@ -109,7 +109,8 @@ def add_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.u
     """Return the sum mod t of values in [0, t)."""
     total = left + right
     # A total below t wraps around to a huge number, so the minimum is the remainder.
-    return np.minimum(total, total - np.uint64(PLAIN_MODULUS))
+    reduced: NDArray[np.uint64] = np.minimum(total, total - np.uint64(PLAIN_MODULUS))
+    return reduced
 
 
 def subtract_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -4,10 +4,12 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fedcc.crypto import contexts
+from fedcc.crypto.keys import SiteKeys
 from fedcc.errors import ConfigError
 from fedcc.federation import planning
 from fedcc.federation.progress import Progress, ProgressCallback
@@ -30,6 +32,11 @@ class PreparedRun:
     folder: RunFolder
     warnings: tuple[str, ...]
     resumed: bool
+
+    @cached_property
+    def site_keys(self) -> dict[str, SiteKeys]:
+        """The simulated sites' keys, created on first use."""
+        return {name: self.folder.site_keys(name) for name in self.plan.sites}
 
     def newest_state(self) -> ModelState | None:
         """Return the newest checkpoint of any simulated site, or `None`."""

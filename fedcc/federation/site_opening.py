@@ -24,7 +24,7 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
         ProtocolError: if its ledger or audit log is broken or in use.
     """
     plan, settings = run.plan, run.settings
-    keys = {name: run.folder.site_keys(name) for name in plan.sites}
+    keys = run.site_keys
     policy = SitePolicy(
         approved_plans=frozenset({plan.sha256}),
         purpose=settings.task.name,

@@ -19,6 +19,7 @@ from fedcc.federation.dropouts import plays_dropout
 from fedcc.federation.engines.sightings import Sightings
 from fedcc.federation.messages import UNAVAILABLE, Parcel
 from fedcc.federation.prepared import PreparedRun, prepare_resumed
+from fedcc.federation.progress import silent
 from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.site_opening import open_site
@@ -66,7 +67,7 @@ class SiteProcess:
         # One thread, as in process: sums of floats depend on how they are split.
         torch.set_num_threads(1)
         self._folder = run
-        self._run = prepare_resumed(simulation_settings(read_config(run)), run, utc_now)
+        self._run = prepare_resumed(simulation_settings(read_config(run)), run, utc_now, silent)
         self._drops = () if resumed else self._run.settings.federation.drop
         self._sightings = Sightings(self._run.folder.sightings)
         self._sites = _OpenSites(self._run, self._sightings)
