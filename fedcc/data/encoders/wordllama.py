@@ -57,9 +57,9 @@ class WordLlamaEncoder:
                 f"encoder.dimension: wordllama makes {DIMENSION} numbers a text; got "
                 f"{settings.dimension}."
             )
-        require_package("tokenizers", self.name)
         self._weights_path = locate(WEIGHTS, self.name)
         self._tokenizer_path = locate(TOKENIZER, self.name)
+        require_package("tokenizers", self.name)
         self._settings = settings
         self._loaded: tuple[Tokenizer, FloatMatrix] | None = None
 
