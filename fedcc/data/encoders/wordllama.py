@@ -1,4 +1,4 @@
-"""wordllama vectors: the mean of static token vectors; light and about 50 times faster than MiniLM.
+"""wordllama vectors: the mean of static token vectors; light and over 100 times faster than MiniLM.
 
 Only the weights and the tokenizer inside the installed package are read. The package itself is
 never imported: it would load an HTTP library to download what it does not find, and it sets up the
