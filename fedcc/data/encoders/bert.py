@@ -103,7 +103,11 @@ class BertSentenceEncoder:
 
 
 def _affine(weights: Mapping[str, Tensor], *names: str) -> _Affine:
-    """Stack the named weights and biases into one."""
+    """Stack the named weights and biases into one.
+
+    The copy lies in torch's own aligned memory. Where a weight begins decides which kernel reads
+    it, so without the copy the last bits could differ from one process to the next.
+    """
     return _Affine(
         torch.cat([weights[f"{name}.weight"] for name in names]),
         torch.cat([weights[f"{name}.bias"] for name in names]),

@@ -44,8 +44,7 @@ def encode_with_cache(
     for start in range(0, len(missing), TEXTS_PER_STEP):
         step = missing[start : start + TEXTS_PER_STEP]
         encoded = encoder.encode(
-            [distinct[place] for place in step],
-            lambda done, _, start=start: progress(start + done, len(missing)),  # type: ignore[misc]
+            [distinct[place] for place in step], _from(start, len(missing), progress)
         )
         vectors[step], was_cut[step] = encoded.vectors, encoded.was_cut
         if own is not None:
@@ -55,6 +54,11 @@ def encode_with_cache(
     place_of = {text: place for place, text in enumerate(distinct)}
     rows = np.array([place_of[text] for text in texts], dtype=np.int64)
     return Encoded(vectors[rows], was_cut[rows])
+
+
+def _from(start: int, total: int, progress: EncodingProgress) -> EncodingProgress:
+    """Report the texts of one step as a part of all."""
+    return lambda done, _: progress(start + done, total)
 
 
 def _fill(

@@ -77,9 +77,9 @@ class MiniLmEncoder:
                 f"encoder.max_tokens: minilm reads {SPECIAL_TOKENS + 1} to {POSITIONS} tokens; got "
                 f"{settings.max_tokens}."
             )
-        require_package("tokenizers", self.name)
         self._weights_path = locate(WEIGHTS, self.name)
         self._tokenizer_path = locate(TOKENIZER, self.name)
+        require_package("tokenizers", self.name)
         self._settings = settings
         self._loaded: tuple[Tokenizer, BertSentenceEncoder] | None = None
 

@@ -1,4 +1,4 @@
-"""wordllama vectors: the mean of static token vectors; light and about 50 times faster than MiniLM.
+"""wordllama vectors: the mean of static token vectors; light and over 100 times faster than MiniLM.
 
 Only the weights and the tokenizer inside the installed package are read. The package itself is
 never imported: it would load an HTTP library to download what it does not find, and it sets up the
@@ -57,9 +57,9 @@ class WordLlamaEncoder:
                 f"encoder.dimension: wordllama makes {DIMENSION} numbers a text; got "
                 f"{settings.dimension}."
             )
-        require_package("tokenizers", self.name)
         self._weights_path = locate(WEIGHTS, self.name)
         self._tokenizer_path = locate(TOKENIZER, self.name)
+        require_package("tokenizers", self.name)
         self._settings = settings
         self._loaded: tuple[Tokenizer, FloatMatrix] | None = None
 

