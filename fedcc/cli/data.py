@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,12 +91,12 @@ def run_draft(args: argparse.Namespace) -> int:
 
 def _write_new(path: Path, text: str) -> None:
     """Write a file that is not there yet: a YAML that somebody edited is never overwritten."""
+    if os.path.lexists(path):
+        raise ConfigError(f"--out {path} is there already; name another file.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"--out {path} is there already; name another file.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no such path can exist"
         raise ConfigError(f"--out {path} cannot be written: {reason}.") from None

@@ -242,9 +242,12 @@ def round_bounds(low: float, high: float) -> tuple[float, float]:
     """Widen bounds to round numbers, so that they say less about the extreme rows."""
     if not math.isfinite(high - low):
         return low, high
-    step = 10.0 ** (math.floor(math.log10(max(high - low, 1e-300))) - (0 if high > low else -1))
-    lower, upper = math.floor(low / step) * step, math.ceil(high / step) * step
-    low, high = (0.0 if 0 <= low <= high / 2 else lower), upper
-    digits = max(0, -math.floor(math.log10(step)))
-    low, high = round(low, digits), round(high, digits)
-    return (low, high) if low < high else (low, low + 1)
+    width = max(high - low, 1e-9 * max(abs(low), abs(high)), 1e-9)
+    power = math.floor(math.log10(width))
+    step = 10.0**power
+    lower = 0.0 if 0 <= low <= high / 2 else math.floor(low / step) * step
+    upper = math.ceil(high / step) * step
+    digits = max(0, -power)
+    # Rounding of the last binary digit must not push a row out of its own bounds.
+    lower, upper = min(low, round(lower, digits)), max(high, round(upper, digits))
+    return (lower, upper) if lower < upper else (lower, lower + step)

@@ -53,7 +53,7 @@ def sniff(path: Path) -> Sniffed:
         start = _start(path, encoding)
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}.") from None
-    if not start.strip(" \t\r\n\ufeff"):
+    if not start.strip().strip("\ufeff"):
         raise RecordError(f"{path} is empty.")
     source = SourceSpec(
         kind="csv",
@@ -101,10 +101,16 @@ def _json_kind(start: str) -> Any:
     """Tell one object a line from a file that is one JSON value."""
     first, _, rest = start.strip().partition("\n")
     try:
-        json.loads(first)
+        value = json.loads(first)
     except (ValueError, RecursionError):
         return "json"
-    return "jsonl" if rest.strip() or first.startswith("{") else "json"
+    if rest.strip():
+        return "jsonl"
+    holds_rows = isinstance(value, dict) and any(
+        isinstance(items, list) and any(isinstance(item, dict | list) for item in items)
+        for items in value.values()
+    )
+    return "json" if holds_rows or not isinstance(value, dict) else "jsonl"
 
 
 def _sniff_csv(path: Path, source: SourceSpec, start: str) -> Sniffed:
@@ -181,6 +187,8 @@ def _sniff_json(path: Path, source: SourceSpec) -> Sniffed:
         wanted.append(source.part_column)
     # The first list becomes the label's candidate: a reader takes lists in one column only.
     label = lists[0] if lists else None
+    if not wanted and label is None:
+        raise RecordError(f"{path} holds no column that could be declared.")
     left_out |= dict.fromkeys(lists[1:], "it holds lists")
     reader = read_jsonl if source.kind == "jsonl" else read_json
     table = reader(path, source, [*wanted, *lists[:1]], label)
