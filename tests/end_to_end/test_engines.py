@@ -72,7 +72,10 @@ def test_a_killed_run_leaves_no_process_and_resumes_on_another_engine(
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "fedcc", "simulate", "--config-dir", str(calls), "data=calls"]
     more = ["sites=3", "rounds=30", "engine=superlink", f"run.dir={folder}"]
-    child = subprocess.Popen([*command, *more], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # what a killed run cannot remove
+    child = subprocess.Popen(
+        [*command, *more], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    )
     metrics, deadline = folder / "metrics.jsonl", time.monotonic() + 200
     while not metrics.exists() and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.1)
