@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,16 @@ def all_bytes_under(folder: Path, skip: Sequence[str] = ()) -> bytes:
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     kept = [p for p in files if p.relative_to(folder).parts[0] not in skip]
     return b"\n".join(p.read_bytes() for p in kept)
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Return the other processes that work in a folder; children keep it whatever they rename."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            here = Path(os.readlink(entry / "cwd"))
+        except OSError:  # ended, or another user's
+            continue
+        if here == folder and int(entry.name) != os.getpid():
+            found.append(int(entry.name))
+    return found

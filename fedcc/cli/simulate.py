@@ -24,6 +24,7 @@ examples:
   fedcc simulate data.partition=dirichlet data.alpha=0.1 baselines=true
   fedcc simulate privacy.noise=local                every update private on its own
   fedcc simulate privacy.min_sites=4 'federation.drop=[{site: 2, round: 3}]'
+  fedcc simulate sites=3 engine=superlink           the same apps on Flower's SuperLink, loopback
   fedcc simulate --multirun privacy=strict,balanced,explore seed=1,2,3
   fedcc simulate --resume runs/churn-20260101T120000Z-1a2b3c
 
@@ -36,6 +37,7 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
       data.split_seed
   model=linear|hinge|mlp   training.max_grad_norm
   federation.drop federation.organisations federation.timeout_seconds
+  engine=inprocess|ray|superlink   engine.start_timeout_seconds engine.poll_seconds
 """
 
 
