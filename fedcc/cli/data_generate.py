@@ -31,13 +31,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "generate",
         help="write synthetic interactions or customers to a file",
         description="Write rows of the generated contact-centre world. Synthetic: no real person.",
-        epilog="example:\n  fedcc data generate calls.csv --item interactions --rows 12000 --seed 0",
+        epilog="example:\n  fedcc data generate calls.csv --item interactions --rows 900 --seed 0",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .jsonl")
     parser.add_argument("--rows", type=int, required=True, metavar="N", help="1 to 10,000,000")
     parser.add_argument("--item", choices=sorted(ITEMS), required=True, help="which table")
-    parser.add_argument("--seed", type=int, required=True, metavar="S", help="equal seed, same rows")
+    parser.add_argument(
+        "--seed", type=int, required=True, metavar="S", help="equal seed, same rows"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite FILE")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -50,9 +52,7 @@ def run_generate(args: argparse.Namespace) -> int:
     rows = stream_rows(args.item, args.rows, args.seed)
     _check_target(args.file, force=args.force)
     console = Console(stderr=True, quiet=args.quiet)
-    shown = track(
-        rows, f"{args.item}", args.rows, console=console, disable=not console.is_terminal
-    )
+    shown = track(rows, f"{args.item}", args.rows, console=console, disable=not console.is_terminal)
     write_rows(args.file, ITEMS[args.item], shown)
     if args.json:
         result = {"file": str(args.file), "item": args.item, "rows": args.rows, "seed": args.seed}
@@ -96,7 +96,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
 
 @contextlib.contextmanager
 def _complete_or_nothing(path: Path) -> Iterator[TextIO]:
-    """Open a new file beside `path` that takes its name at the end, or is removed on any failure."""
+    """Open a new file beside `path` that takes its name at the end, or is removed on failure."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with open(handle, "w", encoding="utf-8", newline="") as file:
