@@ -31,7 +31,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "generate",
         help="write synthetic interactions or customers to a file",
         description="Write rows of the generated contact-centre world. Synthetic: no real person.",
-        epilog="example:\n  fedcc data generate calls.csv --item interactions --rows 12000 --seed 0",
+        epilog="example:\n  fedcc data generate calls.csv --item interactions --rows 900 --seed 0",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .jsonl")
@@ -96,7 +96,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
 
 @contextlib.contextmanager
 def _complete_or_nothing(path: Path) -> Iterator[TextIO]:
-    """Open a new file beside `path` that takes its name at the end, or is removed on any failure."""
+    """Open a new file beside `path` that takes its name at the end, or is removed on failure."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with open(handle, "w", encoding="utf-8", newline="") as file:

@@ -70,9 +70,7 @@ def _rows(chunk: Chunk, rng: np.random.Generator, first: int) -> Iterator[tuple[
     agents = contacts.agent[customer, place].tolist()
     resolved = contacts.resolved[customer, place].tolist()
     ratings = contacts.rating[customer, place].tolist()
-    shared = _shared_cells(chunk)
-    people = _people(chunk)
-    centres = chunk.centre.tolist()
+    shared, people, centres = _shared_cells(chunk), _people(chunk), chunk.centre.tolist()
     draw = draws_of(rng)
     for row, who in enumerate(customer.tolist()):
         customer_id, site, region, language, *consent, jurisdiction = shared[who]

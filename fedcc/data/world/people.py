@@ -25,6 +25,7 @@ CHUNK = 1024
 CONTACTS = 8
 YEAR_START, YEAR_END = minute_of("2025-01-01T00:00"), minute_of("2026-01-01T00:00")
 _DAY, _MONTH = 1440, 43_830  # minutes; the month of an average year
+_LAST_DAY = YEAR_END // _DAY - 1
 
 AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 _AGE_FROM, _AGE_TO = np.array([18, 25, 35, 45, 55, 65]), np.array([24, 34, 44, 54, 64, 89])
@@ -63,6 +64,12 @@ class Contacts:
         """Which of the places hold a contact."""
         return np.arange(CONTACTS) < self.count[:, None]
 
+    @property
+    def first_minute(self) -> Integers:
+        """When the earliest contact of each customer started."""
+        earliest: Integers = np.where(self.used, self.minute, YEAR_END).min(axis=1)
+        return earliest
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -76,7 +83,6 @@ class Chunk:
     birth_day: Integers  # days since 1970-01-01
     gender: Integers
     product: Integers
-    outages: Integers
     contacts: Contacts
     factors: ChurnFactors
     payment: Integers
@@ -142,20 +148,18 @@ def draw_chunk(seed: int, number: int) -> Chunk:
     language = pick(table["language"], centre, unit[1])
     age_band = pick(table["age"], anyone, unit[2])
     age = _AGE_FROM[age_band] + (unit[3] * (_AGE_TO - _AGE_FROM + 1)[age_band]).astype(np.int64)
-    birth_day = YEAR_END // _DAY - 1 - (365.25 * (age + unit[4])).astype(np.int64)
+    birth_day = _LAST_DAY - (365.25 * (age + unit[4])).astype(np.int64)
     product = pick(table["product"], anyone, unit[5])
     contract = pick(table["contract"], product, unit[6])
     # Nobody holds a contract before coming of age.
-    tenure = np.minimum((-32 * np.log1p(-unit[7])).astype(np.int64), 12 * (age - 18))
-    tenure = np.minimum(tenure, 119)
-    charge = _CHARGE_MEDIAN[product] * np.exp(0.28 * rng.standard_normal(CHUNK))
-    charge_cents = 100 * np.clip(charge * (1 + 0.08 * (contract == 0)), 5, 139).astype(np.int64)
+    longest = np.minimum(12 * (age - 18), 119)
+    tenure = np.minimum((-32 * np.log1p(-unit[7])).astype(np.int64), longest)
+    charge_cents = _charges(rng, product, contract)
     faults = rng.poisson(table["faults"][centre] * _FAULTS_BY_PRODUCT[product])
     joined = YEAR_END // _DAY - 2 - ((tenure + unit[8]) * (_MONTH / _DAY)).astype(np.int64)
     joined = joined * _DAY + 540 - table["utc_minutes"][centre].astype(np.int64)  # at nine
     contacts = _draw_contacts(rng, centre, language, product, age_band, faults, joined)
-    outages = np.minimum(faults, 9) + (contacts.used & (contacts.intent == OUTAGE)).sum(axis=1)
-    factors = ChurnFactors(contract, tenure, charge_cents + 99, *_summary(contacts, outages))
+    factors = ChurnFactors(contract, tenure, charge_cents, *_summary(contacts, faults))
     probability = churn_probability(factors)
     return Chunk(
         first=number * CHUNK,
@@ -166,18 +170,24 @@ def draw_chunk(seed: int, number: int) -> Chunk:
         birth_day=birth_day,
         gender=pick(table["gender"], anyone, unit[10]),
         product=product,
-        outages=outages,
         contacts=contacts,
         factors=factors,
         payment=pick(table["payment"], product, unit[11]),
-        consent=draw_consent(rng, centre, joined, contacts.minute[:, 0], YEAR_END),
+        consent=draw_consent(rng, centre, joined, contacts.first_minute, YEAR_END),
         probability=probability,
         churned=rng.random(CHUNK) < probability,
         marks=rng.integers(0, 2**31, size=(CHUNK, 8)),
     )
 
 
-def _summary(contacts: Contacts, outages: Integers) -> tuple[Integers, ...]:
+def _charges(rng: np.random.Generator, product: Integers, contract: Integers) -> Integers:
+    """Draw monthly charges in hundredths, all ending in 99; without a binding contract dearer."""
+    charge = _CHARGE_MEDIAN[product] * np.exp(0.28 * rng.standard_normal(CHUNK))
+    whole: Integers = np.clip(charge * (1 + 0.08 * (contract == 0)), 5, 139).astype(np.int64)
+    return 100 * whole + 99
+
+
+def _summary(contacts: Contacts, faults: Integers) -> tuple[Integers, ...]:
     """Return complaints, unresolved, outages, exit contacts and mean rating in tenths."""
     used = contacts.used
     rated = used & (contacts.rating > 0)
@@ -188,7 +198,7 @@ def _summary(contacts: Contacts, outages: Integers) -> tuple[Integers, ...]:
     return (
         (used & (contacts.intent == COMPLAINT)).sum(axis=1),
         (used & ~contacts.resolved).sum(axis=1),
-        outages,
+        np.minimum(faults, 9) + (used & (contacts.intent == OUTAGE)).sum(axis=1),
         (used & np.isin(contacts.intent, EXITS)).sum(axis=1),
         tenths,
     )
@@ -205,38 +215,43 @@ def _draw_contacts(
 ) -> Contacts:
     """Draw the contacts of a year: heavy-tailed in number, unsolved ones come back."""
     n, table = len(centre), _tables()
-    rate = rng.gamma(0.8, 1.6, n) * (0.8 + 0.35 * faults)
-    count = 1 + np.minimum(rng.poisson(rate), CONTACTS - 1)
+    count = 1 + rng.poisson(rng.gamma(0.8, 1.6, n) * (0.8 + 0.35 * faults)).clip(max=CONTACTS - 1)
     age_group = np.repeat(np.digitize(age_band, [2, 5]), CONTACTS)
     channel = pick(table["channel"], age_group, rng.random(n * CONTACTS)).reshape(n, CONTACTS)
     desk = np.repeat(centre * len(PRODUCTS) + product, CONTACTS)
     intent = pick(table["intent"], desk, rng.random(n * CONTACTS)).reshape(n, CONTACTS)
-    day = _days(rng, joined, count)
-    unit = rng.random((4, n, CONTACTS))
+    # The loop below goes by columns, which lie together in memory in this order.
+    intent, day = np.asfortranarray(intent), np.asfortranarray(_days(rng, joined, count))
+    unit = rng.random((4, CONTACTS, n)).transpose(0, 2, 1)
     service = table["quality"][centre] - 0.08 * (language != table["main"][centre])
-    resolved = np.empty((n, CONTACTS), dtype=np.bool_)
-    last_day = YEAR_END // _DAY - 1
+    resolved = np.empty((n, CONTACTS), dtype=np.bool_, order="F")
     for at in range(CONTACTS):
         if at:
             follows = ~resolved[:, at - 1] & (unit[0, :, at] < 0.45)
             again = np.where(unit[1, :, at] < 0.3, COMPLAINT, intent[:, at - 1])
             intent[:, at] = np.where(follows, again, intent[:, at])
-            soon = np.minimum(day[:, at - 1] + 1 + (6 * unit[2, :, at]).astype(np.int64), last_day)
+            soon = np.minimum(day[:, at - 1] + 1 + (6 * unit[2, :, at]).astype(np.int64), _LAST_DAY)
             day[:, at] = np.where(follows, soon, np.maximum(day[:, at], day[:, at - 1]))
         chance = np.clip(table["settled"][intent[:, at]] + service, 0.05, 0.98)
         resolved[:, at] = unit[3, :, at] < chance
-    opinion = np.where(resolved, 4.2, 2.3) + 0.9 * rng.standard_normal((n, CONTACTS))
-    answered = rng.random((n, CONTACTS)) < np.where(resolved, 0.42, 0.50)
     share = rng.random((n, CONTACTS)) ** 1.4  # some agents take more contacts than others
     return Contacts(
         count=count,
         intent=intent,
         resolved=resolved,
-        rating=np.where(answered, np.clip(np.rint(opinion), 1, 5), 0).astype(np.int64),
+        rating=_ratings(rng, resolved),
         minute=_minutes(rng, day, channel, centre),
         channel=channel,
         agent=1 + (share * table["agents"][centre][:, None]).astype(np.int64),
     )
+
+
+def _ratings(rng: np.random.Generator, resolved: NDArray[np.bool_]) -> Integers:
+    """Draw survey answers from 1 to 5, lower after unsolved contacts; 0 where nobody answered."""
+    opinion = np.where(resolved, 4.2, 2.3) + 0.9 * rng.standard_normal(resolved.shape)
+    answered = rng.random(resolved.shape) < np.where(resolved, 0.42, 0.50)
+    rating: Integers = np.where(answered, np.clip(np.rint(opinion), 1, 5), 0).astype(np.int64)
+    return rating
 
 
 def _days(rng: np.random.Generator, joined: Integers, count: Integers) -> Integers:
@@ -247,7 +262,7 @@ def _days(rng: np.random.Generator, joined: Integers, count: Integers) -> Intege
     weekend = (day + 3) % 7 >= 5  # 1970-01-01 was a Thursday
     moved = weekend & (rng.random(day.shape) < 0.6) & (day - 2 >= first[:, None])
     day = day - 2 * moved
-    day[np.arange(CONTACTS) >= count[:, None]] = YEAR_END // _DAY - 1
+    day[np.arange(CONTACTS) >= count[:, None]] = _LAST_DAY
     return np.sort(day, axis=1)
 
 
@@ -262,4 +277,5 @@ def _minutes(
     where = np.repeat(centre, CONTACTS)
     winter = np.array([place.utc_minutes for place in CENTRES])[where]
     # The rule changes at night, so the offset at the winter time's instant is right by day.
-    return (local - offsets(local - winter, where)).reshape(day.shape)
+    minutes: Integers = local - offsets(local - winter, where)
+    return minutes.reshape(day.shape)

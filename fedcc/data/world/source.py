@@ -2,8 +2,9 @@
 
 Synthetic: generated, no real person. Guarantees, for one seed:
 
-- The first n rows are the same whatever number of rows is asked for, on every machine with the
-  same numpy; memory does not grow with it, since one chunk of 1,024 customers is held at a time.
+- The first n rows are the same whatever number of rows is asked for; memory does not grow with it,
+  since one chunk of 1,024 customers is held at a time. Another version of numpy, or a processor
+  whose exp and log differ in the last bit, may move single values.
 - Row k of `customers` is customer k. `interactions` goes through the same customers chunk by
   chunk and holds every contact of a chunk's customers in a random order, so rows of one customer
   need not be adjacent.
@@ -24,9 +25,9 @@ from itertools import islice
 
 from fedcc.data.world.customer_rows import CUSTOMER_COLUMNS, customer_rows
 from fedcc.data.world.identities import Person
-from fedcc.data.world.interaction_rows import INTERACTION_COLUMNS, draws_of, interaction_rows
 from fedcc.data.world.intents import INTENT_WORDS as INTENT_WORDS
 from fedcc.data.world.intents import INTENTS as INTENTS
+from fedcc.data.world.interaction_rows import INTERACTION_COLUMNS, draws_of, interaction_rows
 from fedcc.data.world.places import CENTRES
 from fedcc.data.world.styles import spoken, typed
 from fedcc.data.world.utterances import Caller

@@ -28,8 +28,8 @@ from fedcc.data.world.slots import FILLERS
 SMALL: Mapping[str, ModuleType] = {"es": wording_es, "pt": wording_pt, "de": wording_de}
 _SLOTS = {*FILLERS, *(f"pii_{kind}" for kind in PII_TYPES), "topic"}
 
-_STORY_SHARE, _DETOUR_SHARE, _IDENTIFY_SHARE = 0.20, 0.05, 0.28
-_OPENING_SHARE, _CLOSING_SHARE, _CROSS_SHARE = 0.35, 0.20, 0.02
+_STORY_SHARE, _DETOUR_SHARE, _IDENTIFY_SHARE = 0.14, 0.04, 0.20
+_OPENING_SHARE, _CLOSING_SHARE, _CROSS_SHARE = 0.30, 0.15, 0.02
 
 
 class Piece(NamedTuple):
