@@ -63,13 +63,14 @@ def _read_rows(
         if not any(header):
             raise RecordError(f"{path} is empty: a header row is expected.")
     found = positions(header, wanted, str(path))
+    order = list(found.values())
     for cells in filter(None, reader):  # a blank line has no cells
         if len(cells) != len(header):
             raise RecordError(
                 f"{path}, row {builder.n_rows + 1}: {len(cells)} cells where {named} "
                 f"{len(header)}. Check source.delimiter and quotes."
             )
-        builder.add_row({name: cells[position] for name, position in found.items()})
+        builder.add_row([cells[position] for position in order])
 
 
 def text_encoding(name: str) -> str:

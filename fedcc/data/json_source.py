@@ -192,10 +192,12 @@ class _RowReader:
             )
         if len(self._keys) < _MAX_KEYS:
             self._keys.update(dict.fromkeys(row))
-        cells = {name: self._cell(row, name) for name in self._paths}
-        if self._part_column is not None:
-            cells[self._part_column] = self._part
-        self._builder.add_row(cells)
+        self._builder.add_row(
+            [
+                self._part if name == self._part_column else self._cell(row, name)
+                for name in self._builder.columns
+            ]
+        )
 
     def _cell(self, row: dict[str, Any], name: str) -> str:
         value = row.get(name, _ABSENT)

@@ -76,5 +76,5 @@ def read_generated(source: SourceSpec, wanted: Sequence[str]) -> RawTable:
     builder = ColumnBuilder(place, wanted)
     rows: Iterator[tuple[str, ...]] = world.stream_rows(source.item, source.rows, source.seed)
     for cells in rows:
-        builder.add_row({name: cells[position] for name, position in found.items()})
+        builder.add_row([cells[position] for position in found.values()])
     return RawTable(source=place, columns=builder.columns)

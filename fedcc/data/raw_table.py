@@ -5,7 +5,7 @@ pairs) by file, row and column, and never shows one. Equal cells share one strin
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fedcc.config import nearest
@@ -78,7 +78,7 @@ class ColumnBuilder:
         """Start with no row; `place` names the file in messages."""
         self._place, self._start = place, 0
         self.columns: dict[str, list[str]] = {name: [] for name in wanted}
-        self._shared: dict[str, dict[str, str]] = {name: {} for name in wanted}
+        self._shared: list[dict[str, str]] = [{} for _ in self.columns]
         self.n_rows = 0
 
     def begin(self, place: str) -> None:
@@ -90,22 +90,23 @@ class ColumnBuilder:
         """Name of the row that comes next, for a message."""
         return f"{self._place}, row {self.n_rows - self._start + 1}"
 
-    def add_row(self, cells: Mapping[str, str]) -> None:
-        """Append one row.
+    def add_row(self, cells: Sequence[str]) -> None:
+        """Append one row, its cells in the order of the wanted columns.
 
         Raises:
             RecordError: if a cell is too long or holds what no text may hold.
         """
-        for name, column in self.columns.items():
-            cell = cells[name].strip()
-            if not cell.isascii() or len(cell) > MAX_CELL_CHARACTERS or "\0" in cell:
-                self._check(name, cell)
-            shared = self._shared[name]
-            if len(shared) < _MAX_SHARED_CELLS:
-                cell = shared.setdefault(cell, cell)
-            else:
-                cell = shared.get(cell, cell)
-            column.append(cell)
+        columns = self.columns
+        for name, raw, shared in zip(columns, cells, self._shared, strict=True):
+            cell = raw.strip()
+            known = shared.get(cell)
+            if known is None:
+                if not cell.isascii() or len(cell) > MAX_CELL_CHARACTERS or "\0" in cell:
+                    self._check(name, cell)
+                if len(shared) < _MAX_SHARED_CELLS:
+                    shared[cell] = cell
+                known = cell
+            columns[name].append(known)
         self.n_rows += 1
 
     def _check(self, name: str, cell: str) -> None:
