@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from fedcc import config
 from fedcc.data.encoders.centring import (
     CENTRES,
+    CORPUS_LANGUAGE,
     CORPUS_SEED,
     CORPUS_SENTENCES,
     compute_centre,
@@ -32,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the file that ships")
     args = parser.parse_args()
-    corpus = list(public_corpus(CORPUS_SENTENCES, CORPUS_SEED))
+    corpus = list(public_corpus(CORPUS_SENTENCES, CORPUS_SEED, CORPUS_LANGUAGE))
     centres = {}
     for name in ENCODERS:
         values = config.compose("simulate", [f"encoder={name}"])["encoder"]

@@ -8,7 +8,6 @@ from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.settings import SimulationSettings
 from fedcc.tasks.task import FeatureRecipe
 
-
 SIMULATOR = "simulator"  # owner of the test rows
 
 

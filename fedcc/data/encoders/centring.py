@@ -16,8 +16,9 @@ from fedcc.data.encoders.settings import EncoderSettings
 from fedcc.errors import ConfigError
 
 CENTRES = Path(__file__).resolve().parent / "public_centres.safetensors"
-CORPUS_SENTENCES = 20_000
+CORPUS_SENTENCES = 5_000
 CORPUS_SEED = 20260101
+CORPUS_LANGUAGE = "en"  # MiniLM was trained on English
 
 
 def public_centre(encoder: Encoder, settings: EncoderSettings) -> NDArray[np.float32]:
@@ -41,7 +42,9 @@ def public_centre(encoder: Encoder, settings: EncoderSettings) -> NDArray[np.flo
 
 def write_centres(centres: dict[str, NDArray[np.float32]], path: Path) -> None:
     """Write the vectors of `compute_centre` under their keys."""
-    metadata = {"corpus": f"{CORPUS_SENTENCES} generated sentences, seed {CORPUS_SEED}"}
+    metadata = {
+        "corpus": f"{CORPUS_SENTENCES} generated sentences ({CORPUS_LANGUAGE}), seed {CORPUS_SEED}"
+    }
     save_file(centres, path, metadata=metadata)
 
 

@@ -65,27 +65,29 @@ def stream_rows(item: str, rows: int, seed: int) -> Iterator[tuple[str, ...]]:
     return islice(source, rows)
 
 
-def public_corpus(sentences: int, seed: int) -> Iterator[str]:
+def public_corpus(sentences: int, seed: int, language: str) -> Iterator[str]:
     """Yield public texts, for centring the vectors of a sentence encoder.
 
-    The texts come from the grammar with every intent, language and style equally frequent, in a
-    stream of its own: they depend on no customer and on no row of `stream_rows`, and hold no
-    personal data, invented or not.
+    The texts come from the grammar with every intent and style equally frequent, in one language
+    and a stream of its own: they depend on no customer and on no row of `stream_rows`, and hold
+    no personal data, invented or not.
 
     Raises:
-        ConfigError: if `sentences` is below 1 or `seed` is negative; at the call.
+        ConfigError: if `sentences` is below 1, `seed` is negative or no centre speaks `language`;
+            at the call.
     """
     if sentences < 1 or seed < 0:
         raise ConfigError("a public corpus needs at least one sentence and a seed from 0 on.")
-    return _public_texts(sentences, seed)
+    if not any(language in centre.languages for centre in CENTRES):
+        raise ConfigError(f"a public corpus: no centre of the world speaks '{language}'.")
+    return _public_texts(sentences, seed, language)
 
 
-def _public_texts(sentences: int, seed: int) -> Iterator[str]:
+def _public_texts(sentences: int, seed: int, language: str) -> Iterator[str]:
     draw = draws_of(generator(seed, "world", "public corpus"))
+    centres = [centre for centre in CENTRES if language in centre.languages]
     for _ in range(sentences):
-        centre = CENTRES[int(draw() * len(CENTRES))]
-        languages = tuple(centre.languages)
-        language = languages[int(draw() * len(languages))]
+        centre = centres[int(draw() * len(centres))]
         person = Person(centre.name, centre.country, language, 0, (0,) * 8)
         aloud = draw() < 0.5
         caller = Caller(person, centre.currency, spoken=aloud, draw=draw)

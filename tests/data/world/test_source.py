@@ -241,17 +241,17 @@ def test_spans_are_json_in_ascending_order_without_overlap(interactions: list[Ro
 def test_the_public_corpus_depends_on_its_seed_alone_and_holds_no_generated_row(
     interactions: list[Row],
 ) -> None:
-    corpus = list(public_corpus(2000, 5))
+    corpus = list(public_corpus(2000, 5, "en"))
 
-    assert list(public_corpus(1000, 5)) == corpus[:1000]
-    assert list(public_corpus(1000, 6)) != corpus[:1000]
+    assert list(public_corpus(1000, 5, "en")) == corpus[:1000]
+    assert list(public_corpus(1000, 6, "en")) != corpus[:1000]
     assert all(corpus)
     # Short requests can coincide by chance, whole streams cannot.
     assert len(set(corpus) & {row["text"] for row in interactions}) / len(corpus) < 0.10
 
 
 def test_the_public_corpus_holds_no_personal_data() -> None:
-    texts = [text.lower() for text in public_corpus(3000, 0)]
+    texts = [text.lower() for text in public_corpus(3000, 0, "en")]
 
     told = ("example.", "my name is", "date of birth", "account number", "me llamo", "my card is")
     assert [text for text in texts if any(mark in text for mark in told)] == []
@@ -260,4 +260,4 @@ def test_the_public_corpus_holds_no_personal_data() -> None:
 @pytest.mark.parametrize(("sentences", "seed"), [(0, 0), (10, -1)])
 def test_a_public_corpus_out_of_range_is_refused(sentences: int, seed: int) -> None:
     with pytest.raises(ConfigError, match="public corpus"):
-        public_corpus(sentences, seed)
+        public_corpus(sentences, seed, "en")
