@@ -1,0 +1,112 @@
+"""Intents where every site is a domain of its own: six trades, or a bank and hotels.
+
+    python simulations/domains_as_sites.py --root DATA [--sets multidogo,nlupp] [--epsilons 1,4,8]
+
+DATA holds the folders `multidogo` and `nlupp` with the files of their publishers (see
+configs/data/multidogo.yaml and nlupp.yaml). Each domain of MultiDoGO is a site (airline, fast food,
+finance, insurance, media, software); NLU++ has two, so the larger is halved: encryption needs three
+sites. Every site is tested on the rows of all domains, also one that trained alone. The second
+column of accuracies deals the same rows at random instead. Sentence vectors come from MiniLM and
+are cached; the first run on MultiDoGO encodes for several minutes. Means over the given number of
+seeds; a seed moves noise and random dealing, the test rows are the publishers'.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from _tables import (
+    ACCENT,
+    UTILITIES,
+    FinishedRun,
+    Table,
+    command_of,
+    finish,
+    frame,
+    mean_utilities,
+    save,
+    scenario_parser,
+)
+
+NAME = "domains_as_sites"
+SETS = {"multidogo": (6, 1), "nlupp": (3, 5)}  # sites, seeds: the smaller set needs more of them
+SHOWN = ("federated", "central_dp", "site_alone_mean", "central_no_privacy")
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """Return the folder of a data set, or end with the remedy."""
+    if not (root / name).is_dir():
+        sys.exit(
+            f"{root / name} is no folder. Download the files that configs/data/{name}.yaml names, "
+            f"put them there, or leave the set out with --sets."
+        )
+    return root / name
+
+
+def runs(
+    args: argparse.Namespace, name: str, epsilon: str, partition: str, *, baselines: bool
+) -> list[FinishedRun]:
+    """Run one cell of the table, once a seed."""
+    sites, seeds = SETS[name]
+    fixed = [
+        "task=intent",
+        f"data={name}",
+        f"data.path={folder_of(args.root, name)}",
+        f"sites={sites}",
+        f"privacy.epsilon={epsilon}",
+        f"data.partition={partition}",
+        f"baselines={str(baselines).lower()}",
+    ]
+    return [finish([*fixed, f"seed={seed}", *args.overrides]) for seed in range(1, seeds + 1)]
+
+
+def draw(rows: dict[tuple[str, str], dict[str, float]], path: Path) -> None:
+    """Draw accuracy by epsilon, a panel per data set."""
+    names = list(dict.fromkeys(name for name, _ in rows))
+    figure, panels = frame("", "test accuracy, all domains", len(names))
+    for axes, name in zip(panels, names, strict=True):
+        epsilons = [epsilon for other, epsilon in rows if other == name]
+        for key in SHOWN:
+            label, colour = UTILITIES[key]
+            style = "--" if key == "central_no_privacy" else "-o"
+            values = [rows[name, epsilon][key] for epsilon in epsilons]
+            axes.plot(epsilons, values, style, color=colour, label=label, markersize=4)
+        random = [rows[name, epsilon]["random"] for epsilon in epsilons]
+        axes.plot(epsilons, random, "x", color=ACCENT, label="federation, random sites")
+        axes.set_title(f"{name}: {SETS[name][0]} sites by domain", loc="left", fontsize=10)
+        axes.set_xlabel("epsilon")
+        axes.set_ylim(0, 1)
+    panels[0].legend(fontsize=8, frameon=False, loc="lower right")
+    save(figure, path)
+
+
+def main() -> None:
+    """Parse, measure, print and write."""
+    parser = scenario_parser(__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--sets", default="multidogo,nlupp")
+    parser.add_argument("--epsilons", default="1,4,8")
+    args = parser.parse_args()
+    for name in args.sets.split(","):
+        folder_of(args.root, name)
+    columns = ["data", "sites", "seeds", "epsilon", "federation, a site a domain"]
+    columns += ["federation, random sites", "central DP", "site alone", "central, no privacy"]
+    table = Table(command_of(NAME, args), columns)
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for name in args.sets.split(","):
+        for epsilon in args.epsilons.split(","):
+            found = mean_utilities(runs(args, name, epsilon, "natural", baselines=True))
+            dealt = runs(args, name, epsilon, "iid", baselines=False)
+            found["random"] = mean_utilities(dealt)["federated"]
+            rows[name, epsilon] = found
+            order = ("federated", "random", *SHOWN[1:])
+            table.add(name, *SETS[name], epsilon, *(found[key] for key in order))
+    table.write(
+        args.out / f"{NAME}.txt",
+        ["Test accuracy over the rows of all domains; a site alone has seen its own domain only."],
+    )
+    draw(rows, args.out / f"{NAME}.svg")
+
+
+if __name__ == "__main__":
+    main()
