@@ -1,14 +1,15 @@
 """Intents where every site is a domain of its own: six trades, or a bank and hotels.
 
-    python simulations/domains_as_sites.py --root DATA [--sets multidogo,nlupp] [--epsilons 1,4,8]
+    python simulations/domains_as_sites.py --root DATA [--sets multidogo,nlupp] [--seeds 1,5]
 
 DATA holds the folders `multidogo` and `nlupp` with the files of their publishers (see
 configs/data/multidogo.yaml and nlupp.yaml). Each domain of MultiDoGO is a site (airline, fast food,
 finance, insurance, media, software); NLU++ has two, so the larger is halved: encryption needs three
 sites. Every site is tested on the rows of all domains, also one that trained alone. The second
 column of accuracies deals the same rows at random instead. Sentence vectors come from MiniLM and
-are cached; the first run on MultiDoGO encodes for several minutes. Means over the given number of
-seeds; a seed moves noise and random dealing, the test rows are the publishers'.
+are cached; the first run on MultiDoGO encodes for several minutes. Values are means over the number
+of seeds that --seeds names for each set; a seed moves noise and random dealing, the test rows are
+the publishers'.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from _tables import (
 )
 
 NAME = "domains_as_sites"
-SETS = {"multidogo": (6, 1), "nlupp": (3, 5)}  # sites, seeds: the smaller set needs more of them
+SITES = {"multidogo": 6, "nlupp": 3}
 SHOWN = ("federated", "central_dp", "site_alone_mean", "central_no_privacy")
 
 
@@ -44,18 +45,17 @@ def folder_of(root: Path, name: str) -> Path:
 
 
 def runs(
-    args: argparse.Namespace, name: str, epsilon: str, partition: str, *, baselines: bool
+    args: argparse.Namespace, name: str, seeds: int, epsilon: str, partition: str
 ) -> list[FinishedRun]:
-    """Run one cell of the table, once a seed."""
-    sites, seeds = SETS[name]
+    """Run one cell of the table, once a seed; baselines only beside sites that are domains."""
     fixed = [
         "task=intent",
         f"data={name}",
         f"data.path={folder_of(args.root, name)}",
-        f"sites={sites}",
+        f"sites={SITES[name]}",
         f"privacy.epsilon={epsilon}",
         f"data.partition={partition}",
-        f"baselines={str(baselines).lower()}",
+        f"baselines={'true' if partition == 'natural' else 'false'}",
     ]
     return [finish([*fixed, f"seed={seed}", *args.overrides]) for seed in range(1, seeds + 1)]
 
@@ -73,7 +73,7 @@ def draw(rows: dict[tuple[str, str], dict[str, float]], path: Path) -> None:
             axes.plot(epsilons, values, style, color=colour, label=label, markersize=4)
         random = [rows[name, epsilon]["random"] for epsilon in epsilons]
         axes.plot(epsilons, random, "x", color=ACCENT, label="federation, random sites")
-        axes.set_title(f"{name}: {SETS[name][0]} sites by domain", loc="left", fontsize=10)
+        axes.set_title(f"{name}: {SITES[name]} sites by domain", loc="left", fontsize=10)
         axes.set_xlabel("epsilon")
         axes.set_ylim(0, 1)
     panels[0].legend(fontsize=8, frameon=False, loc="lower right")
@@ -86,21 +86,27 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--sets", default="multidogo,nlupp")
     parser.add_argument("--epsilons", default="1,4,8")
+    parser.add_argument(
+        "--seeds", default="1,5", help="how many for each set; small sets need more"
+    )
     args = parser.parse_args()
-    for name in args.sets.split(","):
+    names, counts = args.sets.split(","), [int(count) for count in args.seeds.split(",")]
+    if len(names) != len(counts):
+        parser.error(f"--seeds needs one number for each of --sets, that is {len(names)}")
+    for name in names:
         folder_of(args.root, name)
     columns = ["data", "sites", "seeds", "epsilon", "federation, a site a domain"]
     columns += ["federation, random sites", "central DP", "site alone", "central, no privacy"]
     table = Table(command_of(NAME, args), columns)
     rows: dict[tuple[str, str], dict[str, float]] = {}
-    for name in args.sets.split(","):
+    for name, count in zip(names, counts, strict=True):
         for epsilon in args.epsilons.split(","):
-            found = mean_utilities(runs(args, name, epsilon, "natural", baselines=True))
-            dealt = runs(args, name, epsilon, "iid", baselines=False)
+            found = mean_utilities(runs(args, name, count, epsilon, "natural"))
+            dealt = runs(args, name, count, epsilon, "iid")
             found["random"] = mean_utilities(dealt)["federated"]
             rows[name, epsilon] = found
             order = ("federated", "random", *SHOWN[1:])
-            table.add(name, *SETS[name], epsilon, *(found[key] for key in order))
+            table.add(name, SITES[name], count, epsilon, *(found[key] for key in order))
     table.write(
         args.out / f"{NAME}.txt",
         ["Test accuracy over the rows of all domains; a site alone has seen its own domain only."],
