@@ -3,7 +3,7 @@
     python simulations/intent_table.py --root DATA [--sets banking77,clinc150] [--seeds 1,2,3]
 
 DATA holds the folders `banking77` and `clinc150` with the files of their publishers. Every row is
-one `fedcc simulate task=intent` per seed with its defaults (MiniLM, record level, delta 1e-5, f = 1,
+one `fedcc simulate task=intent` per seed with its defaults (MiniLM, records, delta 1e-5, f = 1,
 masked BFV); a seed moves partition and noise, the test split is the publisher's. Vectors are
 cached, so only the first run encodes. Epsilon `none` is the same recipe without noise, first seed.
 """
