@@ -70,7 +70,7 @@ def main() -> None:
         f"$ python simulations/benchmarks/many_sites.py --sizes {' '.join(args.sizes)} "
         f"--rounds {args.rounds}",
         "",
-        "| sites | neighbours | seconds a round | start and end, s | peak MB | sent up a round, MB |",
+        "| sites | neighbours | seconds a round | start and end, s | peak MB | MB up a round |",
         "|---|---|---|---|---|---|",
     ]
     print("\n".join(lines[2:]), flush=True)
@@ -91,8 +91,8 @@ def main() -> None:
             slope = math.log(found[last]["round"] / found[first]["round"]) / scale
             extra = (found[last]["peak"] - found[first]["peak"]) / (last - first)
             slopes.append(
-                f"neighbours {neighbours}, {first} to {last} sites: a round costs sites^{slope:.2f}, "
-                f"{extra:.2f} MB more per site"
+                f"neighbours {neighbours}, {first} to {last} sites: a round costs "
+                f"sites^{slope:.2f}, {extra:.2f} MB more per site"
             )
     load = f"load average {os.getloadavg()[0]:.1f} at the end"
     lines += ["", *slopes, load]

@@ -91,6 +91,9 @@ def test_out_of_scope_rows_are_held_and_never_train(run_wishes: Run) -> None:
     result = run_wishes()
 
     assert result.summary["data"]["gates"]["out_of_scope"] == 30
+    deferral = json.loads((result.run_dir / "model.json").read_text())["deferral"]
+    assert deferral["held_rows"] == 30
+    assert 0 <= deferral["auc_of_confidence"] <= 1
     assert result.summary["data"]["rows"] + 30 < 3030
 
 
