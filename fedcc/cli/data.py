@@ -1,4 +1,4 @@
-"""`fedcc data`: draft a data YAML from a file, and look at a data set before a run."""
+"""`fedcc data`: draft a data YAML from a file, look at a data set, generate a synthetic one."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcc import config
+from fedcc.cli import data_generate
 from fedcc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ _SHOWN_CLASSES = 4
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command and its two parts to the parser."""
-    parser = commands.add_parser("data", help="describe a data set, or look at one before a run")
+    """Add the command and its parts to the parser."""
+    parser = commands.add_parser("data", help="describe, look at or generate a data set")
     parts = parser.add_subparsers(metavar="PART", required=True)
     draft = parts.add_parser(
         "draft",
@@ -55,6 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     draft.add_argument("--reference", action="store_true", help="print every key, explained")
     draft.add_argument("--debug", action="store_true", help="show tracebacks")
     draft.set_defaults(run_command=run_draft)
+    data_generate.add_parser(parts)
     inspect = parts.add_parser(
         "inspect",
         help="show what a run would read, leave out and deal to which site",

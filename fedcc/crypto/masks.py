@@ -19,6 +19,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -71,10 +72,15 @@ class MaskEntry:
         return tuple(self.cohort[(place + step) % size] for step in steps)
 
     def info(self, kind: str, *names: str) -> bytes:
-        """Return the HKDF info of one key of this entry; JSON, so that no two entries share one."""
+        """Return the HKDF info of one key of this entry; no two entries share one."""
+        return json.dumps(["fedcc", kind, "v2", self._digest, *names]).encode()
+
+    @cached_property
+    def _digest(self) -> str:
+        """SHA-256 of all parts as JSON, which keeps them apart."""
         session = (self.session.hex(), self.neighbours)
         place = (self.run, self.round_number, self.attempt, self.cohort, *session)
-        return json.dumps(["fedcc", kind, "v1", *place, *names]).encode()
+        return hashlib.sha256(json.dumps(place).encode()).hexdigest()
 
 
 def expand(key: bytes, size: int) -> NDArray[np.uint64]:

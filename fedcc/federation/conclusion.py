@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedcc.errors import FedccError
 from fedcc.federation import planning, summary
@@ -15,7 +16,9 @@ from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.site_round import Site
 from fedcc.governance.report import write_report
 from fedcc.models.heads import build_module, named_tensors
+from fedcc.tasks.metrics import roc_auc
 from fedcc.training.checkpoints import tensor_bytes, write_json, write_whole
+from fedcc.training.evaluate import logits, probabilities
 
 
 def conclude(
@@ -133,7 +136,23 @@ def _baselines(run: PreparedRun, rounds: int) -> dict[str, float | None]:
 def _write_model(run: PreparedRun, monitor: Monitor, facts: summary.Facts) -> None:
     [state] = monitor.observer.states.values()
     module = build_module(run.plan.shape)
-    card = summary.build_model_card(run.settings, run.plan, facts, run.data.recipe)
+    deferral = _deferral(run, state.released())
+    card = summary.build_model_card(run.settings, run.plan, facts, run.data.recipe, deferral)
     write_json(run.folder.path / "model.json", card)
     tensors = tensor_bytes(named_tensors(module, state.released()))
     write_whole(run.folder.path / "model.safetensors", tensors)
+
+
+def _deferral(run: PreparedRun, parameters: NDArray[np.float64]) -> dict[str, Any] | None:
+    """Return how well low confidence tells held-out rows, which are of no class, from test rows."""
+    data = run.data
+    if not len(data.held):
+        return None
+    module = build_module(run.plan.shape)
+    confidence = [
+        probabilities(logits(module, parameters, rows.features)).max(axis=1)
+        for rows in (data.test, data.held)
+    ]
+    in_scope = np.repeat([1, 0], [len(data.test), len(data.held)])
+    area = roc_auc(np.concatenate(confidence), in_scope)
+    return {"held_rows": len(data.held), "auc_of_confidence": area, "evaluation": "simulator"}

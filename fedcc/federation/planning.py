@@ -14,10 +14,14 @@ from fedcc.training.dp_sgd import NORM_SLACK
 
 
 def step_size(training: TrainingSettings, model: ModelSettings, effective_epsilon: float) -> float:
-    """Return the public step size for the noise that a sum carries."""
+    """Return the public step size for the noise that a sum carries.
+
+    A model's own step size holds from effective epsilon 1 on and shrinks below it.
+    """
     held = held_epsilon(training, effective_epsilon)
-    base = model.learning_rate if model.learning_rate is not None else training.learning_rate
-    return (base or 0.0) * held
+    if model.learning_rate is not None:
+        return model.learning_rate * min(1.0, held)
+    return (training.learning_rate or 0.0) * held
 
 
 def held_epsilon(training: TrainingSettings, effective_epsilon: float) -> float:

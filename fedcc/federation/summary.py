@@ -135,6 +135,7 @@ def build_model_card(
     plan: RunPlan,
     facts: Facts,
     recipe: FeatureRecipe,
+    deferral: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return `model.json`: what is needed to use the model, and on what terms."""
     return {
@@ -150,6 +151,7 @@ def build_model_card(
             "n_features": plan.n_features,
             "n_outputs": plan.n_outputs,
         },
+        "deferral": deferral,
         "purpose": plan.purpose,
         "privacy": {**epsilons(plan, facts.attempts), "delta": plan.delta, "unit": plan.unit},
         "seeded": settings.seed is not None,

@@ -24,7 +24,9 @@ class ModelSettings:
     name: ModelName
     hinges: int  # pieces per number column; 0 for the plain scaled value
     hidden: int  # width of the hidden layer; 0 for none
-    learning_rate: float | None  # overrides the step size of the training group
+    learning_rate: (
+        float | None
+    )  # step size at effective epsilon >= 1; None for the training group's
 
     def __post_init__(self) -> None:
         """Check the ranges."""

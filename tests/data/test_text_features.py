@@ -110,7 +110,7 @@ def test_texts_that_are_cut_are_noted(spec: DataSpec) -> None:
     made = recipe(spec, max_tokens=3)
     made.encode(table(TEXTS), "site-1")
 
-    assert made.notes == ["site-1: 2 texts are longer than encoder.max_tokens"]
+    assert made.notes == ["site-1: 3 texts are longer than encoder.max_tokens"]
 
 
 @pytest.mark.parametrize(

