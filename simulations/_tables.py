@@ -146,6 +146,13 @@ def frame(title: str, ylabel: str, panels: int = 1) -> tuple[Figure, list[Axes]]
     return figure, list(rows[0])
 
 
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """Name the lines of one panel under the whole figure, where no line can run."""
+    handles, labels = axes.get_legend_handles_labels()
+    place = "outside lower center"
+    figure.legend(handles, labels, fontsize=8, frameon=False, ncols=len(labels), loc=place)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as SVG without the time of day in it."""
     figure.savefig(path, metadata={"Date": None})

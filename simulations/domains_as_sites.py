@@ -24,6 +24,7 @@ from _tables import (
     command_of,
     finish,
     frame,
+    legend_below,
     mean_utilities,
     save,
     scenario_parser,
@@ -68,7 +69,7 @@ def draw(rows: dict[tuple[str, str], dict[str, float]], path: Path) -> None:
         epsilons = [epsilon for other, epsilon in rows if other == name]
         for key in SHOWN:
             label, colour = UTILITIES[key]
-            style = "--" if key == "central_no_privacy" else "-o"
+            style = {"central_no_privacy": "--", "central_dp": ":s"}.get(key, "-o")
             values = [rows[name, epsilon][key] for epsilon in epsilons]
             axes.plot(epsilons, values, style, color=colour, label=label, markersize=4)
         random = [rows[name, epsilon]["random"] for epsilon in epsilons]
@@ -76,7 +77,7 @@ def draw(rows: dict[tuple[str, str], dict[str, float]], path: Path) -> None:
         axes.set_title(f"{name}: {SITES[name]} sites by domain", loc="left", fontsize=10)
         axes.set_xlabel("epsilon")
         axes.set_ylim(0, 1)
-    panels[0].legend(fontsize=8, frameon=False, loc="lower right")
+    legend_below(figure, panels[0])
     save(figure, path)
 
 

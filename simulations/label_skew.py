@@ -22,6 +22,7 @@ from _tables import (
     command_of,
     finish,
     frame,
+    legend_below,
     mean_utilities,
     save,
     scenario_parser,
@@ -62,7 +63,7 @@ def draw(rows: dict[tuple[str, str], dict[str, float]], path: Path) -> None:
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlabel("Dirichlet alpha (smaller is more skewed)")
         axes.set_title(SETS[name][1], loc="left", fontsize=10)
-    panels[0].legend(fontsize=8, frameon=False, loc="lower right")
+    legend_below(figure, panels[0])
     save(figure, path)
 
 

@@ -25,6 +25,7 @@ from _tables import (
     save,
     scenario_parser,
 )
+from matplotlib.ticker import MaxNLocator
 
 NAME = "site_dropout"
 COLOURS = (MUTED, SECOND, WARN, INK, ACCENT)
@@ -62,24 +63,22 @@ def cells(run: FinishedRun) -> list[object]:
 
 
 def draw(runs: dict[str, FinishedRun], path: Path) -> None:
-    """Draw test AUC and the claimed epsilon by charged attempt."""
-    figure, (score, spent) = frame("Telco churn, test AUC", "", 2)
+    """Draw test AUC by charged attempt, and what every run spent in the end."""
+    figure, (score, spent) = frame("Telco churn: test AUC", "", 2)
     for (name, run), colour in zip(runs.items(), COLOURS, strict=True):
+        points = [(n, row["auc"]) for n, row in enumerate(run.metrics, 1) if row["auc"] is not None]
         line = "--" if name.startswith("all answer") else "-"
-        attempts = range(1, len(run.metrics) + 1)
-        values = [row["auc"] for row in run.metrics]
-        points = [(a, v) for a, v in zip(attempts, values, strict=True) if v is not None]
-        if points:
-            score.plot(*zip(*points, strict=True), line, color=colour, label=name)
-        spent.plot(attempts, [row["epsilon"] for row in run.metrics], line, color=colour)
-        void = [row for row in enumerate(run.metrics, 1) if not row[1]["closed"]]
-        marks = [(attempt, row["epsilon"]) for attempt, row in void]
-        if marks:
-            spent.plot(*zip(*marks, strict=True), "x", color=colour, markersize=6)
-    spent.set_title("epsilon spent, the claim; x: a void attempt", loc="left", fontsize=10)
-    for axes in (score, spent):
-        axes.set_xlabel("attempt")
-    score.legend(fontsize=8, frameon=False, loc="lower right")
+        score.plot(*zip(*points, strict=True), line, color=colour, label=name)
+        spent.barh(name, run.summary["privacy"]["epsilon"], color=colour)
+        void = sum(not row["closed"] for row in run.metrics)
+        text = f" {run.summary['outcome'].replace('_', ' ')}, {void} void"
+        spent.annotate(text, (run.summary["privacy"]["epsilon"], name), fontsize=8, va="center")
+    score.set_xlabel("charged attempt")
+    score.xaxis.set_major_locator(MaxNLocator(integer=True))
+    spent.set_title("epsilon spent, the claim", loc="left", fontsize=10)
+    spent.grid(axis="y", visible=False)
+    spent.set_xlim(right=spent.get_xlim()[1] * 1.6)  # room for the words
+    spent.invert_yaxis()
     save(figure, path)
 
 
