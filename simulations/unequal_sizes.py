@@ -10,6 +10,7 @@ share of noise and spends the same epsilon, and no upload tells a small site fro
 long a site takes to answer still might. The names of all fields on the wire follow.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from _tables import (
@@ -39,20 +40,24 @@ def uploaded(run: FinishedRun) -> dict[str, int]:
     return totals
 
 
-def span(values: list[float] | list[int]) -> str:
+def span(values: Sequence[float]) -> str:
     """Return the smallest and the largest value, or the one that all are."""
-    low, high = min(values), max(values)
-    return f"{low:.6g}" if low == high else f"{low:.6g} to {high:.6g}"
+    ends = [f"{end:,}" if isinstance(end, int) else f"{end:.6f}" for end in sorted(set(values))]
+    return ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def wire_notes(run: FinishedRun) -> list[str]:
     """Return a line for every field on the wire with the bytes of one value."""
     fields: dict[tuple[str, str], list[int]] = {}
     for line in run.wire:
-        fields.setdefault((line["field"], line["kind"]), []).append(line["bytes"])
-    notes = ["Everything that the sites sent in the run by centre, bytes of one value:", ""]
+        name = line["field"].rstrip("0123456789").rstrip(".")  # chunks of one value are numbered
+        fields.setdefault((name, line["kind"]), []).append(line["bytes"])
+    notes = [
+        "Everything that the sites sent in the run by centre, bytes of one value or chunk:",
+        "",
+    ]
     notes += [f"    {field} ({kind}): {span(sizes)}" for (field, kind), sizes in fields.items()]
-    notes += ["", "Headers name the site and list the cohort; no field holds a number of rows."]
+    notes += ["", "Adverts and headers differ by the digits of site, round and attempt alone."]
     return [*notes, "Synthetic rows: accuracy says nothing about real callers."]
 
 
