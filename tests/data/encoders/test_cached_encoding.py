@@ -165,7 +165,7 @@ from fedcc.data.encoders.cached_encoding import encode_with_cache
 from fedcc.data.encoders.loading import load_encoder
 from fedcc.data.encoders.settings import EncoderSettings
 
-encoder = load_encoder(EncoderSettings(name=%r, dimension=%d, max_tokens=%d, threads=1))
+encoder = load_encoder(EncoderSettings(name=%r, dimension=%d, max_tokens=%d, threads=1, centre="none"))
 own = EmbeddingCache.of_site(Path(%r), "a")
 encode_with_cache(encoder, ["my card", "my bill"], own, [], lambda done, total: None)
 print(sorted({"torch", "tokenizers", "safetensors"} & set(sys.modules)), own.notes)
