@@ -18,7 +18,14 @@ from fedcc.errors import ConfigError
 Schema = TypeVar("Schema")
 
 PACKAGE = Path(__file__).resolve().parent
-PATH_KEYS = ("data.path", "data.source.path", "data.test.path", "run.dir", "ledger.dir")
+PATH_KEYS = (
+    "data.path",
+    "data.source.path",
+    "data.test.path",
+    "run.dir",
+    "ledger.dir",
+    "cache.dir",
+)
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")  # the wording of Hydra
 
 

@@ -1,6 +1,7 @@
 """Intent accuracy on real texts by epsilon, sites and partition, encrypted, mean over seeds.
 
-    python simulations/intent_table.py --root DATA [--sets banking77,clinc150] [--seeds 1,2,3]
+    python simulations/intent_table.py --root DATA [--sets banking77] [--sites 5,10,20]
+    python simulations/intent_table.py --root DATA --sets clinc150 --sites 10
 
 DATA holds the folders `banking77` and `clinc150` with the files of their publishers. Every row is
 one `fedcc simulate task=intent` per seed with its defaults (MiniLM, records, delta 1e-5, f = 1,
@@ -20,7 +21,6 @@ from matplotlib.figure import Figure
 import fedcc
 
 RESULTS = Path(__file__).parent / "results"
-SITES = {"banking77": (5, 10, 20), "clinc150": (10,)}
 COLOURS = {"1": "#b42318", "4": "#8a5a00", "8": "#0b6e99", "none": "#1f2933"}
 
 
@@ -78,14 +78,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--sets", default="banking77,clinc150")
+    parser.add_argument("--sets", default="banking77")
+    parser.add_argument("--sites", default="5,10,20")
     parser.add_argument("--epsilons", default="1,4,8,none")
     parser.add_argument("--partitions", default="iid,dirichlet")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     seeds = [int(seed) for seed in args.seeds.split(",")]
-    chosen = f"--sets {args.sets} --epsilons {args.epsilons} --partitions {args.partitions}"
+    chosen = f"--sets {args.sets} --sites {args.sites} --epsilons {args.epsilons}"
+    chosen += f" --partitions {args.partitions}"
     print(f"$ python simulations/intent_table.py --root DATA {chosen} --seeds {args.seeds}\n")
     head = [
         "| data | sites | partition | epsilon | mean % | lowest % | highest % |",
@@ -94,8 +96,8 @@ def main() -> None:
     print("\n".join(head), flush=True)
     started, lines = time.monotonic(), []
     for name in args.sets.split(","):
-        for sites in SITES[name]:
-            for partition in args.partitions.split(","):
+        for partition in args.partitions.split(","):
+            for sites in map(int, args.sites.split(",")):
                 for epsilon in args.epsilons.split(","):
                     lines.append(row(args.root, name, sites, partition, epsilon, seeds))
                     print(lines[-1], flush=True)

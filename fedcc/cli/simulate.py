@@ -21,6 +21,9 @@ examples:
   fedcc simulate privacy.epsilon=2 model=hinge      a budget and a model of your own
   fedcc simulate data=telco data.path=FILE.csv      IBM's original CSV file
   fedcc simulate --config-dir mine data=calls       your data, described in mine/data/calls.yaml
+  fedcc simulate task=intent                        intents on a generated (synthetic) world
+  fedcc simulate task=intent data=banking77 data.path=FOLDER sites=20
+  fedcc simulate task=intent encoder=hashing training=one_round cache=none
   fedcc simulate data.partition=dirichlet data.alpha=0.1 baselines=true
   fedcc simulate privacy.noise=local                every update private on its own
   fedcc simulate privacy.min_sites=4 'federation.drop=[{site: 2, round: 3}]'
@@ -33,9 +36,12 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
   privacy=strict|balanced|explore|none   privacy.epsilon privacy.delta privacy.noise=shared|local
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries
   crypto=bfv|ckks|none   crypto.lanes=2|3 crypto.grid_steps
+      crypto.neighbours=N (masks with N sites only: for many sites)
+  task=churn|intent
   data=NAME   data.path data.partition=natural|iid|dirichlet data.alpha data.min_rows
-      data.split_seed
-  model=linear|hinge|mlp   training.max_grad_norm
+      data.split_seed data.public_rows data.source.rows (generated data)
+  encoder=minilm|wordllama|hashing   cache=disk|none cache.dir
+  model=linear|hinge|mlp   training=full_batch|label_init|one_round training.max_grad_norm
   federation.drop federation.organisations federation.timeout_seconds
   engine=inprocess|ray|superlink   engine.start_timeout_seconds engine.poll_seconds
 """

@@ -4,6 +4,7 @@ The sites and the aggregator are the Flower apps of production; only the grid di
 simulator adds (partition, test metric, baselines, dropouts to play) stays outside the protocol.
 """
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ def _guarded(run: PreparedRun, monitor: Monitor, work: Callable[[], None]) -> Fe
 def _how_to_resume(run: PreparedRun, monitor: Monitor) -> str:
     done = max(monitor.record.rounds, key=lambda r: r.round_number * r.closed, default=None)
     where = f"round {done.round_number}" if done is not None and done.closed else "no round"
-    return f"interrupted after {where}. Continue with: fedcc simulate --resume {run.folder.path}"
+    folder = shlex.quote(str(run.folder.path))
+    return f"interrupted after {where}. Continue with: fedcc simulate --resume {folder}"
 
 
 def _run_apps(

@@ -61,7 +61,9 @@ def encode_with_fedcc(
 
     times = [time.monotonic()]
     encoder = load_encoder(
-        EncoderSettings(name=name, dimension=DIMENSIONS[name], max_tokens=256, threads=threads)
+        EncoderSettings(
+            name=name, dimension=DIMENSIONS[name], max_tokens=256, threads=threads, centre="none"
+        )
     )
     encoder.encode(FIRST, lambda done, total: None)
     times.append(time.monotonic())

@@ -165,7 +165,8 @@ from fedcc.data.encoders.cached_encoding import encode_with_cache
 from fedcc.data.encoders.loading import load_encoder
 from fedcc.data.encoders.settings import EncoderSettings
 
-encoder = load_encoder(EncoderSettings(name=%r, dimension=%d, max_tokens=%d, threads=1))
+settings = dict(name=%r, dimension=%d, max_tokens=%d, threads=1, centre="none")
+encoder = load_encoder(EncoderSettings(**settings))
 own = EmbeddingCache.of_site(Path(%r), "a")
 encode_with_cache(encoder, ["my card", "my bill"], own, [], lambda done, total: None)
 print(sorted({"torch", "tokenizers", "safetensors"} & set(sys.modules)), own.notes)
@@ -193,7 +194,7 @@ def test_a_warm_cache_loads_neither_weights_nor_libraries(
 
 def test_the_cache_on_disk_lies_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def folder() -> str | None:
-        values = config.compose("simulate", ["+cache=disk"])["cache"]
+        values = config.compose("simulate", ["cache=disk"])["cache"]
         return config.build(CacheSettings, values, "cache").dir
 
     monkeypatch.setenv("XDG_CACHE_HOME", "/x/cache")
@@ -204,6 +205,6 @@ def test_the_cache_on_disk_lies_in_the_users_cache_folder(monkeypatch: pytest.Mo
 
 
 def test_the_cache_can_be_switched_off() -> None:
-    values = config.compose("simulate", ["+cache=none"])["cache"]
+    values = config.compose("simulate", ["cache=none"])["cache"]
 
     assert config.build(CacheSettings, values, "cache").dir is None

@@ -91,7 +91,8 @@ ELSEWHERE = """
 import hashlib, json, sys
 from fedcc.data.encoders.loading import load_encoder
 from fedcc.data.encoders.settings import EncoderSettings
-encoder = load_encoder(EncoderSettings(name=%r, dimension=%d, max_tokens=%d, threads=1))
+settings = dict(name=%r, dimension=%d, max_tokens=%d, threads=1, centre="none")
+encoder = load_encoder(EncoderSettings(**settings))
 vectors = encoder.encode(json.load(sys.stdin), lambda done, total: None).vectors
 print(hashlib.sha256(vectors.tobytes()).hexdigest())
 """
@@ -190,7 +191,8 @@ def refuse(event, args):
 sys.addaudithook(refuse)
 from fedcc.data.encoders.loading import load_encoder
 from fedcc.data.encoders.settings import EncoderSettings
-encoder = load_encoder(EncoderSettings(name=%r, dimension=%d, max_tokens=64, threads=1))
+settings = dict(name=%r, dimension=%d, max_tokens=64, threads=1, centre="none")
+encoder = load_encoder(EncoderSettings(**settings))
 encoder.encode(["where is my card", ""], lambda done, total: None)
 %s
 unwanted = {"requests", "urllib3", "sentence_transformers", "transformers", "huggingface_hub",

@@ -51,7 +51,9 @@ def slow_vector(text: str, dimension: int) -> list[float]:
 @settings(deadline=None, max_examples=25)
 def test_the_vectors_are_those_of_the_slow_recipe(texts: list[str], dimension: int) -> None:
     encoder = HashingEncoder(
-        EncoderSettings(name="hashing", dimension=dimension, max_tokens=100, threads=1)
+        EncoderSettings(
+            name="hashing", dimension=dimension, max_tokens=100, threads=1, centre="none"
+        )
     )
 
     vectors = encoder.encode(texts, silent).vectors
