@@ -1,6 +1,6 @@
 """Intents where every site is a domain of its own: six trades, or a bank and hotels.
 
-    python simulations/domains_as_sites.py --root DATA [--sets multidogo,nlupp] [--seeds 1,5]
+    python simulations/domains_as_sites.py --root DATA [--sets multidogo,nlupp] [--seeds 1,3]
 
 DATA holds the folders `multidogo` and `nlupp` with the files of their publishers (see
 configs/data/multidogo.yaml and nlupp.yaml). Each domain of MultiDoGO is a site (airline, fast food,
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--sets", default="multidogo,nlupp")
     parser.add_argument("--epsilons", default="1,4,8")
     parser.add_argument(
-        "--seeds", default="1,5", help="how many for each set; small sets need more"
+        "--seeds", default="1,3", help="how many for each set; small sets need more"
     )
     args = parser.parse_args()
     names, counts = args.sets.split(","), [int(count) for count in args.seeds.split(",")]

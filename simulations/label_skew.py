@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--sets", default="wa_churn,generated")
     parser.add_argument("--sites", type=int, default=10)
     parser.add_argument("--partitions", default="0.05,0.3,1,iid")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
     labels = [label for label, _ in UTILITIES.values()]
     columns = ["data", "alpha", *labels, "max gap to same noise", "smallest and largest site"]

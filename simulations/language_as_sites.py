@@ -1,6 +1,6 @@
 """Intents where every site speaks a language of its own: English, Spanish, Portuguese, German.
 
-    python simulations/language_as_sites.py [--rows 4000] [--seeds 3]
+    python simulations/language_as_sites.py [--rows 4000] [--seeds 2]
 
 Synthetic: generated callers, no real person. Four sites of the generated world, one a language,
 train one model of 31 intents together (epsilon 1, encryption on; character n-grams, the only
@@ -102,7 +102,7 @@ def main() -> None:
     """Parse, measure, print and write."""
     parser = scenario_parser(__doc__)
     parser.add_argument("--rows", type=int, default=4000, help="fresh rows to score")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
     labels = ["federation, a site a language", "federation, mixed sites"]
     columns = [*labels, "its own language alone", "another language alone, mean"]
