@@ -136,7 +136,7 @@ class Membership:
         """Check that this site and all its peers signed one transcript, and nobody is missing.
 
         Each honest site checks its own peers; the peers of honest sites connect all of them, so
-        they all signed the same.
+        they all signed the same. A site that missed the round has no peers in it and checks all.
 
         Raises:
             EnvelopeError: if a signature is missing, too many or wrong.
@@ -144,7 +144,9 @@ class Membership:
         identities = {advert.site: advert.identity for advert in self.roster}
         if set(signatures) != set(entry.cohort):
             raise EnvelopeError("not every survivor signed")
-        for site in (self.site, *entry.peers(self.site)):
+        took_part = self.site in entry.cohort
+        checked = (self.site, *entry.peers(self.site)) if took_part else entry.cohort
+        for site in checked:
             verify_signature(identities[site], signatures[site], transcript)
 
 

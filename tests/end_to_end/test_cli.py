@@ -138,7 +138,7 @@ BAD = [
     (["baselines=yes"], 2, "true or false"),
     (["federation.drop=[{site: 9, round: 1}]"], 2, "federation.drop"),
     (["federation.drop=[{site: 1}]"], 2, "round"),
-    (["task=intent"], 2, "churn"),
+    (["task=intents"], 2, "intent"),
     (["sites=500"], 3, "too few"),
     (["data.path=missing.csv"], 3, "missing.csv"),
 ]
