@@ -2,8 +2,9 @@
 
 A row is an object, or an array whose cells `source.fields` names. Numbers are kept as they are
 written, `null` and an absent key are an empty cell, and a list is several labels in the label
-column, several scopes in the consent scope column, and refused elsewhere. A name such as `caller.id` reaches into an object unless a key of that
-very name is there. Refusals name file and row, never a value or an undeclared key.
+column, several scopes in the consent scope column, and refused elsewhere. A name such as
+`caller.id` reaches into an object unless a key of that very name is there. Refusals name file and
+row, never a value or an undeclared key.
 """
 
 import json
@@ -134,6 +135,26 @@ def read_json(
     return rows.table(tuple(starts))
 
 
+def is_column_oriented(content: Any) -> bool:
+    """Tell whether an object holds columns: arrays of one length with plain cells."""
+    if not isinstance(content, dict):
+        return False
+    arrays = [value for value in content.values() if isinstance(value, list)]
+    plain = all(not isinstance(item, dict | list) for array in arrays for item in array)
+    lengths = set(map(len, arrays))
+    # A single row may hold one list of labels beside other cells.
+    several = len(arrays) > 1 or len(arrays) == len(content)
+    return bool(arrays) and several and plain and len(lengths) == 1 and max(lengths) > 1
+
+
+def column_oriented(path: Path) -> RecordError:
+    """Return the error for a file that holds columns where rows are expected."""
+    return RecordError(
+        f"{path}: column-oriented JSON is not read: write one object per row, as in "
+        '{"NAME": "CELL", "NAME": "CELL"}.'
+    )
+
+
 def _parts(content: Any, path: Path, source: SourceSpec) -> Iterator[tuple[str | None, list[Any]]]:
     """Yield the arrays of rows with the key of each; a bare array has no key."""
     if isinstance(content, list):
@@ -151,6 +172,8 @@ def _parts(content: Any, path: Path, source: SourceSpec) -> Iterator[tuple[str |
         if isinstance(content, dict)
         else []
     )
+    if is_column_oriented(content):
+        raise column_oriented(path)
     if not arrays:
         raise RecordError(f"{path}: neither an array of rows nor an object of such arrays.")
     if len(arrays) > 1 and source.part_column is None:

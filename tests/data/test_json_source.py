@@ -301,3 +301,13 @@ def test_any_json_is_read_or_refused_but_never_crashes(
         assert str(error).startswith(str(path))
     else:
         assert {len(cells) for cells in raw.columns.values()} == {raw.n_rows}
+
+
+def test_columns_instead_of_rows_are_refused_with_the_remedy(
+    read: Read, message_of: Message
+) -> None:
+    content = json.dumps({name: [CANARY, CANARY] for name in ROW})
+
+    message = message_of(lambda: read(content, source=ARRAY))
+
+    assert "column-oriented JSON is not read: write one object per row" in message
