@@ -142,6 +142,7 @@ def _lines(found: "DataMap") -> list[str]:
         roles = ", ".join(column.roles)
         lines.append(f"  {column.name:{width}s}  {roles:16s}  {column.domain}{missing}")
     refused = [f"  {reason:24s}{count}" for reason, count in sorted(gates.refused.items())]
+    unreadable = ", ".join(f"{name}: {n}" for name, n in sorted(gates.unreadable.items()))
     redacted = ", ".join(f"{kind}: {count}" for kind, count in sorted(gates.redacted.items()))
     lines += [
         "",
@@ -150,6 +151,7 @@ def _lines(found: "DataMap") -> list[str]:
         f"  not kept (keep_rows)    {gates.not_kept}",
         *refused,
         f"  clamped values          {gates.clamped}",
+        f"  unreadable numbers      {unreadable or 'none'}",
         f"  first of several labels {gates.first_label_taken}",
         f"  training                {found.train_rows} (public_rows {found.public_rows})",
         f"  test                    {found.test_rows}",

@@ -13,7 +13,7 @@ from fedcc.data.csv_source import read_csv
 from fedcc.data.domains import as_declared
 from fedcc.data.json_source import read_json, read_jsonl
 from fedcc.data.package_source import read_generated, read_package
-from fedcc.data.raw_table import RawTable, joined
+from fedcc.data.raw_table import LIST_SEPARATOR, RawTable, joined
 from fedcc.data.source_files import SourceFile, locate, matching_files, source_files
 from fedcc.data.source_spec import PLACEHOLDER, SourceSpec
 from fedcc.data.spec import DataSpec, as_text
@@ -32,7 +32,26 @@ def read_table(spec: DataSpec, path: str | None) -> RawTable:
         RecordError: if a file is missing, empty, unreadable or lacks a declared column.
     """
     table = _read_from_files(spec, path) if spec.source.is_file else _read_whole(spec, path)
-    return _with_rows_to_keep(table, spec)
+    return _with_rows_to_keep(_with_empty_cells(table, spec.source), spec)
+
+
+def _with_empty_cells(table: RawTable, source: SourceSpec) -> RawTable:
+    """Empty the cells, and the items of lists, that are among the words of `source.empty`."""
+    if not source.empty:
+        return table
+    words = frozenset(map(as_text, source.empty))
+    columns = {}
+    for name, cells in table.columns.items():
+        sign = LIST_SEPARATOR if name in table.lists else None
+        emptied = {cell: _emptied(cell, words, sign) for cell in set(cells)}
+        columns[name] = [emptied[cell] for cell in cells]
+    return replace(table, columns=columns)
+
+
+def _emptied(cell: str, words: frozenset[str], sign: str | None) -> str:
+    if sign is None:
+        return "" if _is_among(cell, words) else cell
+    return sign.join(item for item in cell.split(sign) if not _is_among(item, words))
 
 
 def _with_rows_to_keep(table: RawTable, spec: DataSpec) -> RawTable:
@@ -64,16 +83,17 @@ def _read_from_files(spec: DataSpec, path: str | None) -> RawTable:
         raise ConfigError(
             f"data.path: say where the file is, for instance data.path={spec.name}.csv"
         )
-    label = spec.label
+    consent = spec.consent.columns if spec.consent is not None else None
+    scope = None if consent is None else consent.scope
     files = source_files(Path(location), source.file)
     patterned = bool(source.placeholders)
     name = str(Path(location) / str(source.file)) if patterned else str(files[0].path)
-    train = _read_files(files, source, spec.loaded_columns, label, name)
+    train = _read_files(files, spec, scope, name)
     if spec.test.kind != "file":
         return train
     folder = Path(location) if patterned else files[0].path.parent
     test_files = _test_files(folder, str(spec.test.path))
-    test = _read_files(test_files, source, spec.loaded_columns, label, str(test_files[0].path))
+    test = _read_files(test_files, spec, scope, str(test_files[0].path))
     n_train_rows = train.n_rows
     return replace(joined([train, test], train.source), n_train_rows=n_train_rows)
 
@@ -83,7 +103,8 @@ def read_columns(path: Path, source: SourceSpec, wanted: Sequence[str]) -> RawTa
 
     For a source that is no file of the user's, the format is CSV.
     """
-    return _read_file(SourceFile(locate(path, "the path"), {}), source, wanted, None)
+    file = SourceFile(locate(path, "the path"), {})
+    return _with_empty_cells(_read_file(file, source, wanted, None, None), source)
 
 
 def _read_whole(spec: DataSpec, path: str | None) -> RawTable:
@@ -107,22 +128,29 @@ def _test_files(folder: Path, path: str) -> list[SourceFile]:
 
 
 def _read_files(
-    files: Sequence[SourceFile], source: SourceSpec, wanted: Sequence[str], label: str, name: str
+    files: Sequence[SourceFile], spec: DataSpec, scope: str | None, name: str
 ) -> RawTable:
-    return joined([_read_file(file, source, wanted, label) for file in files], name)
+    tables = [
+        _read_file(file, spec.source, spec.loaded_columns, spec.label, scope) for file in files
+    ]
+    return joined(tables, name)
 
 
 def _read_file(
-    file: SourceFile, source: SourceSpec, wanted: Sequence[str], label: str | None
+    file: SourceFile,
+    source: SourceSpec,
+    wanted: Sequence[str],
+    label: str | None,
+    scope: str | None,
 ) -> RawTable:
     """Read one file, and add the parts of its path as columns; they replace the file's own."""
     inside = [name for name in wanted if name not in file.parts]
     if not inside:
         raise RecordError(f"{file.path}: no column is read from the file; all come from its path.")
     if source.kind == "json":
-        table = read_json(file.path, source, inside, label)
+        table = read_json(file.path, source, inside, label, scope)
     elif source.kind == "jsonl":
-        table = read_jsonl(file.path, source, inside, label)
+        table = read_jsonl(file.path, source, inside, label, scope)
     else:
         table = read_csv(file.path, source, inside)
     columns = {

@@ -1,7 +1,8 @@
 """The consent gate: which rows may train, on what basis, and why the others may not.
 
 Without a consent block nothing is admitted. Consent to a recording alone is not consent to
-training: the scope must name it. A date without a time of day does not count.
+training: one of the scopes must be exactly the required one, so that "no ml_training" and
+"ml_training (revoked)" admit nobody. A date without a time of day does not count.
 """
 
 import re
@@ -11,9 +12,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fedcc.data.raw_table import RawTable
+from fedcc.data.source_spec import SCOPE_SEPARATORS
 from fedcc.data.spec import ConsentSpec
 from fedcc.errors import ConfigError, RecordError
 
+_SCOPE_SEPARATOR = re.compile(f"[{SCOPE_SEPARATORS}]")
 # `datetime.fromisoformat` takes any sign between date and time, so that it reads the zone of
 # 2026-01-31+01:00 as one o'clock.
 _TIME_OF_DAY = re.compile(r"\d[T ]\d\d", re.IGNORECASE)
@@ -85,8 +88,7 @@ def _refusal(
     """Return why a row may not train, or `None`."""
     if status.lower() not in _lowered(consent.granted_values):
         return "consent_status"
-    scopes = {scope.lower(), *re.split(r"[\s,;|]+", scope.lower())}
-    if consent.required_scope.strip().lower() not in scopes:
+    if consent.required_scope.strip().lower() not in _lowered(_SCOPE_SEPARATOR.split(scope)):
         return "consent_scope"
     try:
         given = datetime.fromisoformat(at)

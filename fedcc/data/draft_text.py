@@ -38,6 +38,7 @@ class DraftColumn:
     roles: tuple[str, ...]
     bounds: tuple[float, float] | None = None
     values: tuple[str, ...] = ()
+    open_values: bool = False  # a person has to fill them in
     codes: dict[str, int] | None = None
     missing: float | str | None = None
     separator: str | None = None
@@ -185,6 +186,8 @@ def _keys(column: DraftColumn) -> list[tuple[str, str]]:
             keys.append(("kind", "category"))
         inner = ", ".join(_items(column))
         keys.append(("values", f"[{inner}]" if column.codes is None else f"{{{inner}}}"))
+    if column.open_values:
+        keys.append(("values", "???"))
     if column.missing is not None:
         missing = column.missing
         keys.append(

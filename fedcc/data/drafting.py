@@ -5,7 +5,6 @@ it, and its consent block is left open: until somebody decides, nothing trains f
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ from typing import Literal
 from fedcc.data import guessing
 from fedcc.data.domains import number
 from fedcc.data.draft_text import Draft, DraftColumn, draft_text
-from fedcc.data.guessing import MAX_LABELS, ColumnFacts
-from fedcc.data.raw_table import LIST_SEPARATOR
+from fedcc.data.guessing import ColumnFacts
 from fedcc.data.sniffing import Sniffed, sniff
 from fedcc.data.wording import without_form
 
@@ -108,15 +106,16 @@ def _columns(
 
 
 def _label_column(fact: ColumnFacts, task: Task, warnings: list[str]) -> DraftColumn:
-    separator = guessing.separator_of(fact)
-    if fact.is_list or separator is not None:
-        sign = LIST_SEPARATOR if fact.is_list else str(separator)
-        cells = Counter[str]()
-        for cell, times in fact.counts.items():
-            for part in filter(None, map(str.strip, cell.split(sign))):
-                cells[part] += times
-    else:
-        cells = Counter(fact.counts)
+    separator = None if fact.is_list else guessing.separator_of(fact)
+    unfit = guessing.unfit_as_label(fact, task)
+    if unfit is not None:
+        warnings.append(
+            f"the values of the label {fact.name} are not written down, {unfit}; fill them in, or "
+            "give role: label to another column"
+        )
+        note = f"no values stand here, {unfit}; replace ??? by the agreed list"
+        return DraftColumn(fact.name, ("label",), open_values=True, note=note)
+    cells = guessing.label_values(fact)
     held = tuple(value for value in cells if without_form(value).replace(" ", "_") in guessing.OOS)
     values = sorted((value for value in cells if value not in held), key=guessing.value_order)
     if len({without_form(value) for value in values}) < len(values):
@@ -129,8 +128,6 @@ def _label_column(fact: ColumnFacts, task: Task, warnings: list[str]) -> DraftCo
     if task == "churn":
         codes = guessing.churn_codes(values)
         notes.append("check that 1 means leaving")
-    if len(values) > MAX_LABELS:
-        warnings.append(f"the label has {len(values)} values; is this the right column?")
     blank = fact.n_rows != fact.n_filled
     return DraftColumn(
         fact.name,
@@ -145,6 +142,8 @@ def _label_column(fact: ColumnFacts, task: Task, warnings: list[str]) -> DraftCo
 
 def _other_column(fact: ColumnFacts, task: Task, taken: set[str]) -> DraftColumn:
     """Describe a column that is neither label nor text nor customer."""
+    if fact.is_list:
+        return DraftColumn(fact.name, (), note="it holds lists")
     reason = guessing.private_reason(fact)
     if reason is not None:
         return DraftColumn(fact.name, (), note=reason)

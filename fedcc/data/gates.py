@@ -6,7 +6,7 @@ run with file, row and column, or are clamped or dropped where the YAML says so.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fedcc.data.column_spec import OUT_OF_SCOPE
 from fedcc.data.consent import admitted_by_consent
-from fedcc.data.domains import clamp, domain_message, parse
+from fedcc.data.domains import clamp, domain_message, number, parse
+from fedcc.data.left_out import NOT_KEPT, described
 from fedcc.data.pii import NOT_COVERED, redact
 from fedcc.data.raw_table import LIST_SEPARATOR, RawTable
 from fedcc.data.spec import DataSpec
@@ -28,7 +29,11 @@ class GateCounts:
     rows_read: int
     not_kept: int  # rows that `keep_rows` leaves out: no part of the declared data set
     refused: dict[str, int]
-    clamped: int
+    clamped: int  # values of admitted rows
+    clamped_by_column: dict[str, int]
+    # Filled cells of a number column that hold no number, be they read as `missing` or the reason
+    # why their row was dropped; they are not clamped.
+    unreadable: dict[str, int]
     first_label_taken: int  # rows with several labels of which the first one counts
     redacted: dict[str, int]
     rows_admitted: int
@@ -41,6 +46,8 @@ class GateCounts:
             "not_kept": self.not_kept,
             "refused": dict(sorted(self.refused.items())),
             "clamped": self.clamped,
+            "clamped_by_column": dict(sorted(self.clamped_by_column.items())),
+            "unreadable": dict(sorted(self.unreadable.items())),
             "first_label_taken": self.first_label_taken,
             "redacted": dict(sorted(self.redacted.items())),
             "not_redacted": list(NOT_COVERED),
@@ -55,6 +62,7 @@ class Table:
 
     The label of a row out of scope has code -1; `split_test_rows` leaves such rows out.
     All arrays have shape `(n_rows,)`; `row` holds each row's number in the source (from 1).
+    `left_out` counts by reason the rows that did not reach the table, for messages.
     """
 
     source: str
@@ -63,6 +71,7 @@ class Table:
     categories: dict[str, NDArray[np.int64]]
     texts: dict[str, list[str]]
     from_test_file: NDArray[np.bool_]
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_rows(self) -> int:
@@ -78,6 +87,7 @@ class Table:
             categories={name: codes[positions] for name, codes in self.categories.items()},
             texts={name: [texts[i] for i in positions] for name, texts in self.texts.items()},
             from_test_file=self.from_test_file[positions],
+            left_out=self.left_out,
         )
 
 
@@ -92,9 +102,14 @@ def admit(raw: RawTable, spec: DataSpec, *, now: datetime) -> tuple[Table, GateC
     if spec.drop_rows.duplicates:
         rows = _without_duplicates(raw, spec, rows, refused)
     raw, rows, n_first = _with_one_label(raw, spec, rows, refused)
-    cells, rows, clamped = _typed_cells(raw, spec, rows, refused)
+    cells, rows, repaired = _typed_cells(raw, spec, rows, refused)
+    not_kept = 0 if raw.kept is None else raw.n_rows - len(raw.kept)
+    left_out = {**refused, NOT_KEPT: not_kept}
     if not rows:
-        raise RecordError(f"{raw.source}: no row is left after the gates ({dict(refused)}).")
+        raise RecordError(
+            f"{raw.source}: no row of {raw.n_rows} is left after the gates.{described(left_out)} "
+            "Mend the rows, or the keys of the data YAML that are named here."
+        )
     texts, redacted = _redacted_texts(raw, spec, rows)
     position = np.array(rows, dtype=np.int64)
     n_train_rows = raw.n_rows if raw.n_train_rows is None else raw.n_train_rows
@@ -107,12 +122,15 @@ def admit(raw: RawTable, spec: DataSpec, *, now: datetime) -> tuple[Table, GateC
         },
         texts=texts,
         from_test_file=position >= n_train_rows,
+        left_out=left_out,
     )
     counts = GateCounts(
         rows_read=raw.n_rows,
-        not_kept=0 if raw.kept is None else raw.n_rows - len(raw.kept),
+        not_kept=not_kept,
         refused=dict(refused),
-        clamped=clamped,
+        clamped=repaired.clamped.total(),
+        clamped_by_column=dict(repaired.clamped),
+        unreadable=dict(repaired.unreadable),
         first_label_taken=n_first,
         redacted=dict(redacted),
         rows_admitted=len(rows),
@@ -179,15 +197,25 @@ def _with_one_label(
     return replace(raw, columns={**raw.columns, name: cells}), kept, n_first
 
 
+@dataclass(frozen=True)
+class _Repaired:
+    """Cells by column that are no value of their domain and did not end the run."""
+
+    clamped: Counter[str]
+    unreadable: Counter[str]
+
+
 def _typed_cells(
     raw: RawTable, spec: DataSpec, rows: list[int], refused: Counter[str]
-) -> tuple[dict[str, NDArray[np.float64]], list[int], int]:
+) -> tuple[dict[str, NDArray[np.float64]], list[int], _Repaired]:
     """Parse every typed column; a row with one value outside its domain is dropped as a whole."""
-    typed = {n: c for n, c in spec.columns.items() if c.is_typed}
     values: dict[str, NDArray[np.float64]] = {}
     outside: dict[int, str] = {}
-    clamped: list[int] = []
-    for name, column in typed.items():
+    clamped: list[tuple[int, str]] = []
+    unreadable: Counter[str] = Counter()
+    for name, column in spec.columns.items():
+        if not column.is_typed:
+            continue
         parsed = np.empty(len(rows))
         codes = column.cell_codes
         known: dict[str, float | None] = {}  # cells repeat
@@ -197,18 +225,20 @@ def _typed_cells(
                 known[cell] = parse(cell, column, codes)
             value = known[cell]
             if value is None:
-                reason = "label" if "label" in column.roles else "out_of_bounds"
                 if spec.out_of_bounds == "error":
                     raise RecordError(domain_message(raw, spec, name, row))
-                value = clamp(raw.columns[name][row], column, codes)
+                value = clamp(cell, column, codes)
+                readable = column.kind != "number" or cell == "" or number(cell) is not None
+                unreadable[name] += not readable
                 if spec.out_of_bounds == "drop" or value is None:
+                    reason = "label" if "label" in column.roles else "out_of_bounds"
                     outside.setdefault(row, reason)
                     value = 0.0
-                else:
-                    clamped.append(row)
+                elif readable:
+                    clamped.append((row, name))
             parsed[i] = value
         values[name] = parsed
     keep = [i for i, row in enumerate(rows) if row not in outside]
     refused.update(outside.values())
-    n_clamped = sum(row not in outside for row in clamped)
-    return {n: v[keep] for n, v in values.items()}, [rows[i] for i in keep], n_clamped
+    repaired = _Repaired(Counter(name for row, name in clamped if row not in outside), +unreadable)
+    return {n: v[keep] for n, v in values.items()}, [rows[i] for i in keep], repaired

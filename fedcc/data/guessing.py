@@ -12,11 +12,16 @@ from dataclasses import dataclass
 
 from fedcc.data.domains import as_declared, number
 from fedcc.data.pii import redact
+from fedcc.data.raw_table import LIST_SEPARATOR
 from fedcc.data.wording import words_of
 
 OOS = ("oos", "out_of_scope", "outofscope", "out_of_domain", "outofdomain")
 MAX_LABELS = 500
+_MAX_CHURN_LABELS = 5
 _MAX_CATEGORIES = 30
+_MAX_LABEL_CHARACTERS = 60  # a longer value, or one of more words, may be what somebody said
+_MAX_LABEL_WORDS = 6
+_FEW_ROWS = 20  # up to here every row may well have a label of its own
 _MAX_SITES = 50
 _MAX_FLAG_VALUES = 5  # PhoneService with Yes and No tells of a contract, not of a number
 _SAMPLE = 1_000  # distinct cells that are looked at closely
@@ -25,11 +30,19 @@ _SAMPLE = 1_000  # distinct cells that are looked at closely
 _LABEL = {
     "churn": ("churn(ed)?", "left|leaves|leaver", "attrition", "exited|cancell?ed|lost")
     + ("kuendigung", "label|target"),
-    "intent": ("intents?", "labels?", "categor(y|ies)", "topics?|class", "reasons?|disposition")
+    "intent": (
+        "intents?",
+        "labels?",
+        "categor(y|ies)",
+        "topics?|class",
+        "reasons?|disposition|wish(es)?",
+    )
     + ("flow|queue|skill",),
 }
 _TEXT = r"text|utterance|message|query|question|transcript|body|sentence|words|content|comment|note"
-_CUSTOMER = r"customer|client|caller|account|subscriber|user|member|kunden?\w*|cust"
+_CUSTOMER = (
+    r"customer|client|caller|account|subscriber|user|member|kunden?\w*|cust|person|household|party"
+)
 _CONVERSATION = r"conversation|session|dialog(ue)?|call|case|ticket"
 _ID = r"id|no|nr|num|number|key|code|nummer|\w+id|\w+nr"
 _PERSONAL = (
@@ -101,29 +114,67 @@ def value_order(value: str) -> tuple[float, str]:
     return (math.inf if found is None else found, value)
 
 
+def label_values(fact: ColumnFacts) -> Counter[str]:
+    """Return how often each label occurs; a cell may hold several."""
+    sign = LIST_SEPARATOR if fact.is_list else separator_of(fact)
+    if sign is None:
+        return Counter(fact.counts)
+    values = Counter[str]()
+    for cell, times in fact.counts.items():
+        for part in filter(None, map(str.strip, cell.split(sign))):
+            values[part] += times
+    return values
+
+
+def unfit_as_label(fact: ColumnFacts, task: str) -> str | None:
+    """Return why the values of a column must not be written down as labels, or `None`."""
+    values = label_values(fact)
+    if not all(map(_is_short, values)):
+        return "they are as long as what somebody says"
+    if fact.n_rows > _FEW_ROWS and len(values) > fact.n_filled / 2:
+        return "nearly every row has one of its own"
+    if len(values) > (MAX_LABELS if task == "intent" else _MAX_CHURN_LABELS):
+        return f"there are {len(values)} of them"
+    return None
+
+
+def _is_short(value: str) -> bool:
+    return len(value) <= _MAX_LABEL_CHARACTERS and len(value.split()) <= _MAX_LABEL_WORDS
+
+
 def label_of(facts: dict[str, ColumnFacts], task: str) -> str | None:
-    """Return the column that is most likely the label, or `None`."""
-    most = MAX_LABELS if task == "intent" else 5
+    """Return the column that is most likely the label, or `None`.
 
-    def fits(fact: ColumnFacts) -> bool:
-        few = 2 <= len(fact.counts) <= max(2, min(most, fact.n_filled // 2))
-        return fact.is_list or (few and fact.mean_words < 6 and not is_time(fact))
-
+    Its name goes before its look. A column that has the name alone, and values that are
+    `unfit_as_label`, is taken last of all; a column of the callers' words never is.
+    """
     words = _LABEL[task]
-    named = [f for f in facts.values() if _rank(f, words) < len(words) and fits(f)]
-    lists = [f for f in facts.values() if f.is_list and task == "intent"]
-    if named or lists:
-        # Of equally strong names the last column wins.
-        return min((lists or named)[::-1], key=lambda f: _rank(f, words)).name
+    several = [f for f in facts.values() if len(f.counts) > 1 and not is_time(f)]
+    fit = [
+        f
+        for f in several
+        if unfit_as_label(f, task) is None and (task == "intent" or not f.is_list)
+    ]
+    # Of equally strong names the last column wins.
+    if named := [f for f in fit[::-1] if _rank(f, words) < len(words)]:
+        return min(named, key=lambda f: _rank(f, words)).name
     if task == "churn":
         pairs = [
-            f
-            for f in facts.values()
-            if len(f.counts) == 2 and any(v.casefold() in _LEAVES for v in f.counts)
+            f for f in fit if len(f.counts) == 2 and any(v.casefold() in _LEAVES for v in f.counts)
         ]
-        return pairs[-1].name if pairs else None
-    texts = [f for f in facts.values() if fits(f) and not f.is_number and not is_split(f)]
-    return texts[-1].name if texts else None
+        if pairs:
+            return pairs[-1].name
+    elif lists := [f for f in fit if f.is_list]:
+        return lists[0].name
+    said = text_of(facts, None)
+    by_name = [f for f in several[::-1] if _rank(f, words) < len(words) and f.name != said]
+    if by_name:
+        return min(by_name, key=lambda f: _rank(f, words)).name
+    if task == "churn":
+        return None
+    repeated = [f for f in fit if len(f.counts) <= max(2, f.n_filled // 2)]
+    others = [f for f in repeated if not f.is_number and not is_split(f)]
+    return others[-1].name if others else None
 
 
 def _rank(fact: ColumnFacts, words: Sequence[str]) -> int:
@@ -147,14 +198,20 @@ def text_of(facts: dict[str, ColumnFacts], label: str | None) -> str | None:
 
 
 def customer_of(facts: dict[str, ColumnFacts], taken: Collection[str | None]) -> str | None:
-    """Return the column that most likely identifies a customer, else a conversation, or `None`."""
+    """Return the column that most likely identifies a customer, else a conversation, or `None`.
+
+    A column in which no cell repeats tells rows apart, not people, so it goes behind one that
+    repeats.
+    """
+    found = []
     for pattern in (_CUSTOMER, _CONVERSATION):
         for name, fact in facts.items():
             parts = fact.words.split()
             whole = re.fullmatch(rf"({pattern})({_ID})", "".join(parts))
             if name not in taken and fact.mean_words < 2 and (whole or fact.words == "customer"):
-                return name
-    return None
+                found.append(fact)
+    repeating = [fact for fact in found if len(fact.counts) < fact.n_filled]
+    return next((fact.name for fact in (*repeating, *found)), None)
 
 
 def private_reason(fact: ColumnFacts) -> str | None:
@@ -212,7 +269,7 @@ def is_code(fact: ColumnFacts) -> bool:
 def is_category(fact: ColumnFacts) -> bool:
     """Tell whether a column has few enough values, and short ones, for a category."""
     repeated = len(fact.counts) <= max(2, fact.n_filled // 4)
-    return len(fact.counts) <= _MAX_CATEGORIES and repeated and max(map(len, fact.counts)) <= 80
+    return len(fact.counts) <= _MAX_CATEGORIES and repeated and all(map(_is_short, fact.counts))
 
 
 def has_decimal_comma(fact: ColumnFacts) -> bool:

@@ -16,16 +16,14 @@ from fedcc.data.gates import GateCounts, Table, admit
 from fedcc.data.partition import (
     PartitionSettings,
     Rows,
+    check_partition,
     held_rows,
     partition_rows,
     split_test_rows,
 )
+from fedcc.data.quality import data_warnings, some_of
 from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec, as_text
-from fedcc.data.wording import without_form
-
-_MAX_NAMED = 5  # classes in one warning
-_PUBLIC_ROWS_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,7 @@ def inspect_data(
     Raises:
         ConfigError, RecordError: as reading, admitting and partitioning do.
     """
+    check_partition(spec, usage)
     raw = read_table(spec, usage.path)
     table, gates = admit(raw, spec, now=now)
     train_rows, test_rows = split_test_rows(table, spec, usage.split_seed)
@@ -90,9 +89,8 @@ def inspect_data(
         for number, rows in enumerate(parts, start=1)
     )
     warnings = [
-        *_row_warnings(spec, len(train_rows)),
-        *_class_warnings(spec, sites),
-        *_customer_warnings(spec, table),
+        *data_warnings(spec, table, gates, train_rows, test_rows),
+        *_site_warnings(sites),
     ]
     return DataMap(
         name=spec.name,
@@ -136,56 +134,18 @@ def _per_class(train: Table, spec: DataSpec, rows: Rows) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def _row_warnings(spec: DataSpec, train_rows: int) -> list[str]:
-    if abs(spec.public_rows - train_rows) <= _PUBLIC_ROWS_TOLERANCE * train_rows:
-        return []
-    return [
-        f"public_rows says {spec.public_rows} and there are {train_rows} training rows. It is the "
-        "public normaliser of every step: agree on a round number near the truth."
-    ]
-
-
-def _class_warnings(spec: DataSpec, sites: tuple[SiteMap, ...]) -> list[str]:
-    found = []
+def _site_warnings(sites: tuple[SiteMap, ...]) -> list[str]:
     total = Counter[str]()
     for site in sites:
         total.update(site.rows_per_class)
-    if empty := [name for name in spec.class_names if not total[name]]:
-        found.append(f"no training row has the label {_named(empty)}: the model cannot learn it.")
     lacking = [
         site.name
         for site in sites
         if any(total[name] and not count for name, count in site.rows_per_class.items())
     ]
-    if lacking:
-        found.append(
-            f"{len(lacking)} of {len(sites)} sites hold no row of some class that others have "
-            f"({_named(lacking)}): label skew, which training across sites has to bridge."
-        )
-    return found
-
-
-def _customer_warnings(spec: DataSpec, table: Table) -> list[str]:
-    """Warn where the protected unit may be cut in two or glued together; no id is shown."""
-    customers = spec.with_role("customer")
-    if not customers:
+    if not lacking:
         return []
-    found = []
-    rows = Counter(table.texts[customers[0]])
-    if rows[""]:
-        found.append(
-            f"{rows['']} rows have no customer id: they count as one customer. Mend them, or take "
-            "the customer column out of the YAML."
-        )
-    forms = Counter(map(without_form, rows))
-    if alike := sum(count for count in forms.values() if count > 1):
-        found.append(
-            f"{alike} customer ids differ from another one only by upper or lower case, Unicode "
-            "form or invisible characters: one person under two ids is protected by halves."
-        )
-    return found
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
+    return [
+        f"{len(lacking)} of {len(sites)} sites hold no row of some class that others have "
+        f"({some_of(lacking)}): label skew, which training across sites has to bridge."
+    ]

@@ -2,8 +2,9 @@
 
 A row is an object, or an array whose cells `source.fields` names. Numbers are kept as they are
 written, `null` and an absent key are an empty cell, and a list is several labels in the label
-column and refused elsewhere. A name such as `caller.id` reaches into an object unless a key of that
-very name is there. Refusals name file and row, never a value or an undeclared key.
+column, several scopes in the consent scope column, and refused elsewhere. A name such as
+`caller.id` reaches into an object unless a key of that very name is there. Refusals name file and
+row, never a value or an undeclared key.
 """
 
 import json
@@ -19,7 +20,7 @@ from fedcc.data.raw_table import (
     RawTable,
     missing_columns,
 )
-from fedcc.data.source_spec import SourceSpec
+from fedcc.data.source_spec import SCOPE_SEPARATORS, SourceSpec
 from fedcc.errors import RecordError
 
 MAX_JSON_BYTES = 256 * 2**20
@@ -57,15 +58,26 @@ def decoded(text: str, place: str) -> Any:
 
 
 def read_jsonl(
-    path: Path, source: SourceSpec, wanted: Sequence[str], label: str | None
+    path: Path,
+    source: SourceSpec,
+    wanted: Sequence[str],
+    label: str | None,
+    scope: str | None = None,
 ) -> RawTable:
     """Read a file that holds one row a line; blank lines are skipped.
+
+    Args:
+        path: the file.
+        source: how it is written.
+        wanted: the columns to read.
+        label: the column in which a list is several labels.
+        scope: the consent column in which a list of texts is several scopes.
 
     Raises:
         ConfigError: if the declared encoding does not exist.
         RecordError: if the file is empty, unreadable or lacks a wanted column.
     """
-    rows = _RowReader(path, source, wanted, label)
+    rows = _RowReader(path, source, wanted, label, scope)
     try:
         with path.open(encoding=text_encoding(source.encoding), newline="\n") as file:
             while line := file.readline(MAX_LINE_CHARACTERS):
@@ -83,8 +95,16 @@ def read_jsonl(
     return rows.table(())
 
 
-def read_json(path: Path, source: SourceSpec, wanted: Sequence[str], label: str | None) -> RawTable:
+def read_json(
+    path: Path,
+    source: SourceSpec,
+    wanted: Sequence[str],
+    label: str | None,
+    scope: str | None = None,
+) -> RawTable:
     """Read a file that holds an array of rows, or an object of such arrays.
+
+    The arguments are those of `read_jsonl`.
 
     Raises:
         ConfigError: if the declared encoding does not exist.
@@ -104,7 +124,7 @@ def read_json(path: Path, source: SourceSpec, wanted: Sequence[str], label: str 
     if not text.strip():
         raise RecordError(f"{path} is empty.")
     content = decoded(text.strip(), str(path))
-    rows = _RowReader(path, source, wanted, label)
+    rows = _RowReader(path, source, wanted, label, scope)
     starts = []
     for number, (part, items) in enumerate(_parts(content, path, source), start=1):
         if part is not None:
@@ -113,6 +133,26 @@ def read_json(path: Path, source: SourceSpec, wanted: Sequence[str], label: str 
         for item in items:
             rows.add(item)
     return rows.table(tuple(starts))
+
+
+def is_column_oriented(content: Any) -> bool:
+    """Tell whether an object holds columns: arrays of one length with plain cells."""
+    if not isinstance(content, dict):
+        return False
+    arrays = [value for value in content.values() if isinstance(value, list)]
+    plain = all(not isinstance(item, dict | list) for array in arrays for item in array)
+    lengths = set(map(len, arrays))
+    # A single row may hold one list of labels beside other cells.
+    several = len(arrays) > 1 or len(arrays) == len(content)
+    return bool(arrays) and several and plain and len(lengths) == 1 and max(lengths) > 1
+
+
+def column_oriented(path: Path) -> RecordError:
+    """Return the error for a file that holds columns where rows are expected."""
+    return RecordError(
+        f"{path}: column-oriented JSON is not read: write one object per row, as in "
+        '{"NAME": "CELL", "NAME": "CELL"}.'
+    )
 
 
 def _parts(content: Any, path: Path, source: SourceSpec) -> Iterator[tuple[str | None, list[Any]]]:
@@ -132,6 +172,8 @@ def _parts(content: Any, path: Path, source: SourceSpec) -> Iterator[tuple[str |
         if isinstance(content, dict)
         else []
     )
+    if is_column_oriented(content):
+        raise column_oriented(path)
     if not arrays:
         raise RecordError(f"{path}: neither an array of rows nor an object of such arrays.")
     if len(arrays) > 1 and source.part_column is None:
@@ -146,13 +188,18 @@ class _RowReader:
     """Turns parsed rows into cells, and knows where it stands for messages."""
 
     def __init__(
-        self, path: Path, source: SourceSpec, wanted: Sequence[str], label: str | None
+        self,
+        path: Path,
+        source: SourceSpec,
+        wanted: Sequence[str],
+        label: str | None,
+        scope: str | None,
     ) -> None:
         self._path = path
         self._fields = source.fields
         self._part_column = source.part_column
         self._part = ""
-        self._label = label
+        self._label, self._scope = label, scope
         self._paths = {name: name.split(".") for name in wanted if name != source.part_column}
         self._never_seen = set(self._paths)
         self._keys: dict[str, None] = {}
@@ -216,6 +263,8 @@ class _RowReader:
         self._never_seen.discard(name)
         if isinstance(value, list) and name == self._label:
             return self._joined(value, name)
+        if isinstance(value, list) and name == self._scope:
+            return self._scopes(value, name)
         return self._text(value, name)
 
     def _text(self, value: Any, name: str) -> str:
@@ -238,6 +287,17 @@ class _RowReader:
             raise RecordError(f"{self.next_place}, column {name}: a label holds a control sign.")
         self._lists.add(name)
         return LIST_SEPARATOR.join(texts)
+
+    def _scopes(self, items: list[Any], name: str) -> str:
+        """Return several scopes as one cell; an item that would read as two is refused."""
+        if not all(isinstance(item, str) for item in items):
+            raise RecordError(f"{self.next_place}, column {name}: a scope of the list is no text.")
+        if any(sign in item for item in items for sign in SCOPE_SEPARATORS):
+            raise RecordError(
+                f"{self.next_place}, column {name}: a scope of the list holds one of , ; and |. "
+                "Write each scope as an item of its own."
+            )
+        return ";".join(items)
 
     def table(self, files: tuple[tuple[str, int], ...]) -> RawTable:
         """Return all rows; a column that no row has is missing."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fedcc.data.column_spec import OUT_OF_SCOPE
 from fedcc.data.gates import Table
+from fedcc.data.left_out import described
 from fedcc.data.spec import DataSpec, as_text
 from fedcc.data.wording import normal
 from fedcc.errors import ConfigError, RecordError
@@ -67,7 +68,7 @@ def split_test_rows(table: Table, spec: DataSpec, split_seed: int) -> tuple[Rows
         side = "training" if len(train) == 0 else "test"
         raise RecordError(
             f"{table.source}: the split leaves no {side} rows of {table.n_rows}. Check the test "
-            "block of the data YAML."
+            f"block of the data YAML.{described(table.left_out)}"
         )
     return train, test
 
@@ -90,6 +91,19 @@ def _keyed_hash(text: str, seed: int) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
+def check_partition(spec: DataSpec, settings: PartitionSettings) -> None:
+    """Refuse a partition that the data YAML cannot serve; needs no row, so ask before reading.
+
+    Raises:
+        ConfigError: if `natural` is asked for and the YAML names no site columns.
+    """
+    if settings.partition == "natural" and not spec.site_columns:
+        raise ConfigError(
+            f"data.partition=natural: the data YAML '{spec.name}' names no sites.columns. "
+            "Add sites: {columns: [NAME]}, or use data.partition=iid or dirichlet."
+        )
+
+
 def partition_rows(
     table: Table,
     spec: DataSpec,
@@ -103,13 +117,15 @@ def partition_rows(
         One sorted array of positions per site; every row is in exactly one.
 
     Raises:
-        ConfigError: if `natural` is asked for and the YAML names no site columns.
+        ConfigError: as `check_partition` does.
         RecordError: if there are too few rows for that many sites.
     """
+    check_partition(spec, settings)
     if table.n_rows < n_sites * settings.min_rows:
         raise RecordError(
             f"{table.source}: {table.n_rows} training rows are too few for {n_sites} sites of at "
-            f"least {settings.min_rows} rows. Lower sites or data.min_rows."
+            f"least {settings.min_rows} rows.{described(table.left_out)} Lower sites or "
+            "data.min_rows, or admit more rows."
         )
     labels = table.categories[spec.label]
     if settings.partition == "natural":
@@ -123,11 +139,6 @@ def partition_rows(
 
 def _cells(table: Table, spec: DataSpec) -> list[Rows]:
     """Return the rows of each cell of the declared site columns, largest cell first."""
-    if not spec.site_columns:
-        raise ConfigError(
-            f"data.partition=natural: the data YAML '{spec.name}' names no sites.columns. "
-            "Add sites: {columns: [NAME]}, or use data.partition=iid or dirichlet."
-        )
     columns: list[Sequence[object]] = []
     for name in spec.site_columns:
         if name in table.numbers:

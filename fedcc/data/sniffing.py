@@ -16,7 +16,14 @@ from typing import Any
 
 from fedcc.data.csv_source import not_text, read_csv, text_encoding
 from fedcc.data.domains import number
-from fedcc.data.json_source import MAX_JSON_BYTES, decoded, read_json, read_jsonl
+from fedcc.data.json_source import (
+    MAX_JSON_BYTES,
+    column_oriented,
+    decoded,
+    is_column_oriented,
+    read_json,
+    read_jsonl,
+)
 from fedcc.data.raw_table import MAX_CELL_CHARACTERS, MAX_LINE_CHARACTERS, RawTable
 from fedcc.data.source_files import locate
 from fedcc.data.source_spec import SourceSpec
@@ -110,7 +117,9 @@ def _json_kind(start: str) -> Any:
         isinstance(items, list) and any(isinstance(item, dict | list) for item in items)
         for items in value.values()
     )
-    return "json" if holds_rows or not isinstance(value, dict) else "jsonl"
+    if holds_rows or is_column_oriented(value) or not isinstance(value, dict):
+        return "json"
+    return "jsonl"
 
 
 def _sniff_csv(path: Path, source: SourceSpec, start: str) -> Sniffed:
@@ -204,6 +213,8 @@ def _json_rows(path: Path, source: SourceSpec) -> tuple[list[Any], int]:
         content = decoded(file.read(MAX_JSON_BYTES).strip(), str(path))
     if isinstance(content, list):
         return content[:_SAMPLE_ROWS], 1
+    if is_column_oriented(content):
+        raise column_oriented(path)
     arrays = [v for v in content.values() if isinstance(v, list)] if content else []
     return [row for array in arrays for row in array[:_SAMPLE_ROWS]], len(arrays)
 

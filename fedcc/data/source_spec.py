@@ -10,6 +10,7 @@ from typing import Literal
 from fedcc.data.wording import Scalar, as_text
 
 PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
+SCOPE_SEPARATORS = ",;|"  # between the scopes of one consent cell; a blank is part of a name
 SourceKind = Literal["csv", "jsonl", "json", "package", "generated"]
 
 
@@ -28,6 +29,7 @@ class SourceSpec:
     part_column: str | None = None  # holds the key of each array of a JSON object of arrays
     rows: int | None = None
     seed: int | None = None
+    empty: tuple[Scalar, ...] = ()  # words that stand for an empty cell, in every column
 
     def __post_init__(self) -> None:
         """Check the delimiter, and that the keys of the chosen kind are there."""
@@ -103,9 +105,10 @@ class ConsentColumns:
 class ConsentSpec:
     """On what basis rows may train.
 
-    With `per_row` a row is admitted if its status is one of `granted_values`, its scope names
-    `required_scope` and its time is a past date with time of day; times without a zone are read in
-    `time_zone`, or refused where that is not declared.
+    With `per_row` a row is admitted if its status is one of `granted_values`, one of the scopes in
+    its cell (separated by `,` `;` or `|`) is exactly `required_scope`, and its time is a past date
+    with time of day; times without a zone are read in `time_zone`, or refused where that is not
+    declared.
     """
 
     basis: Literal["public_dataset", "per_row"]
@@ -121,6 +124,8 @@ class ConsentSpec:
             raise ValueError("basis public_dataset needs 'source': who published it and how")
         if self.basis == "per_row" and self.columns is None:
             raise ValueError("basis per_row needs 'columns' with status, at and scope")
+        if any(sign in self.required_scope for sign in SCOPE_SEPARATORS):
+            raise ValueError("required_scope names one scope, so it holds none of , ; and |")
         if not all(text.strip() for text in (self.required_scope, *self.granted_values)):
             raise ValueError("an empty cell is no consent: fill granted_values and required_scope")
 

@@ -45,6 +45,7 @@ GOOD = ("granted", GIVEN, "ml_training")
         ("GRANTED", "2026-05-31T10:00:00Z", "ML_Training"),
         ("granted", "2026-05-31 10:00+02:00", "recording, ml_training"),
         ("granted", "20260531T1000Z", "recording;ml_training|quality"),
+        ("granted", GIVEN, " recording |\tML_TRAINING "),
         ("granted", NOW.isoformat(), "ml_training"),
     ],
 )
@@ -63,6 +64,11 @@ def test_a_complete_consent_is_admitted(gate: Gate, row: tuple[str, str, str]) -
         (("granted", GIVEN, "recording"), "consent_scope"),
         (("granted", GIVEN, "ml_training_v2"), "consent_scope"),
         (("granted", GIVEN, ""), "consent_scope"),
+        (("granted", GIVEN, "no ml_training"), "consent_scope"),
+        (("granted", GIVEN, "not ml_training"), "consent_scope"),
+        (("granted", GIVEN, "recording; except ml_training"), "consent_scope"),
+        (("granted", GIVEN, "ml_training (revoked)"), "consent_scope"),
+        (("granted", GIVEN, "recording ml_training"), "consent_scope"),
         (("granted", "", "ml_training"), "consent_time"),
         (("granted", "yesterday", "ml_training"), "consent_time"),
         (("granted", "31/05/2026 10:00", "ml_training"), "consent_time"),
@@ -109,6 +115,21 @@ def test_status_and_scope_names_can_be_declared(gate: Gate) -> None:
     )
 
     assert (admitted, refused) == ([0], {"consent_status": 1})
+
+
+@pytest.mark.parametrize("sign", [",", ";", "|"])
+def test_a_required_scope_that_no_single_scope_can_equal_is_refused(
+    make_spec: Make, message_of: Message, sign: str
+) -> None:
+    block = {
+        "basis": "per_row",
+        "columns": {"status": "s", "at": "t", "scope": "c"},
+        "required_scope": f"recording{sign}ml_training",
+    }
+
+    message = message_of(lambda: make_spec(consent=block), error=ConfigError)
+
+    assert "required_scope names one scope" in message
 
 
 def test_rows_that_are_all_refused_end_the_run_with_the_reasons_and_no_content(

@@ -36,6 +36,8 @@ def test_cells_become_numbers_codes_and_text(load: Load) -> None:
         "not_kept": 0,
         "refused": {},
         "clamped": 0,
+        "clamped_by_column": {},
+        "unreadable": {},
         "first_label_taken": 0,
         "redacted": {},
         "not_redacted": list(NOT_COVERED),
@@ -166,7 +168,22 @@ def test_clamping_gives_the_default_where_there_is_no_nearest_value(load: Load) 
 
     assert table.numbers["tenure"].tolist() == [9.0, 5.0]
     assert table.categories["plan"].tolist() == [0, 1]
-    assert counts.clamped == 2
+    assert (counts.clamped, counts.clamped_by_column) == (1, {"plan": 1})
+    assert counts.unreadable == {"tenure": 1}  # what holds no number has no nearest bound
+
+
+@pytest.mark.parametrize("rule", ["clamp", "drop"])
+def test_cells_that_hold_no_number_are_counted_apart_from_clamped_and_empty_ones(
+    load: Load, rule: str
+) -> None:
+    columns = {"tenure": TENURE | {"missing": 9}}
+    rows = "a,five,gold,No\nb,6 mo,gold,No\nc,99,gold,No\nd,,gold,No\ne,5,gold,No\n"
+
+    _, counts = load(HEADER + rows, columns=columns, out_of_bounds=rule)
+
+    assert counts.unreadable == {"tenure": 2}
+    assert counts.clamped_by_column == ({"tenure": 1} if rule == "clamp" else {})
+    assert counts.as_dict()["unreadable"] == {"tenure": 2}
 
 
 def test_clamping_drops_what_has_no_default_and_every_unknown_label(load: Load) -> None:
@@ -209,7 +226,20 @@ def test_dropping_leaves_out_whole_rows_and_counts_each_once(load: Load) -> None
 def test_no_row_left_ends_the_run_with_the_counts(load: Load, message_of: Message) -> None:
     message = message_of(lambda: load(f"{HEADER}{CANARY},99,gold,No\n", out_of_bounds="drop"))
 
-    assert "no row is left" in message and "'out_of_bounds': 1" in message
+    assert "no row of 1 is left after the gates. Rows left out: 1 with a value outside" in message
+    assert "bounds, values or missing" in message
+    assert "{" not in message
+
+
+def test_no_row_left_names_every_reason_the_most_frequent_first(
+    load: Load, message_of: Message
+) -> None:
+    rows = f"{CANARY},5,gold,maybe\nb,5,gold,\nc,99,gold,No\n"
+
+    message = message_of(lambda: load(HEADER + rows, out_of_bounds="drop"))
+
+    assert "2 whose label is empty or not among the declared values" in message
+    assert message.index("2 whose label") < message.index("1 with a value outside")
 
 
 DUPLICATES = {"duplicates": True, "multi_label": "drop"}

@@ -13,6 +13,7 @@ from fedcc.data.inspection import DataMap, inspect_data
 from fedcc.data.partition import PartitionSettings, split_test_rows
 from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
+from fedcc.errors import ConfigError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CANARY = "ZZCANARYZZ"
@@ -127,6 +128,25 @@ def test_rows_without_a_customer_id_are_warned_of(inspect: Inspect) -> None:
     found = inspect(rows_of(100) + rows_of(5, customer=""))
 
     assert warned(found, "5 rows have no customer id: they count as one customer")
+
+
+def test_natural_sites_without_a_site_column_are_refused_before_the_file_is_read(
+    make_spec: Make, message_of: Callable[..., str], tmp_path: Path
+) -> None:
+    usage = PartitionSettings(
+        path=str(tmp_path / "not there.csv"),
+        partition="natural",
+        alpha=0.3,
+        min_rows=1,
+        split_seed=0,
+    )
+    rng = np.random.default_rng(0)
+
+    message = message_of(
+        lambda: inspect_data(make_spec(), usage, 3, rng=rng, now=NOW), error=ConfigError
+    )
+
+    assert "names no sites.columns" in message
 
 
 def test_the_map_holds_no_cell_that_the_yaml_does_not_name(inspect: Inspect) -> None:

@@ -42,6 +42,49 @@ def test_one_row_reads_alike_in_every_format(read: Read, content: Any, source: A
     assert read(content, source=source).columns == COLUMNS
 
 
+PER_ROW = {"basis": "per_row", "columns": {"status": "s", "at": "t", "scope": "c"}}
+CONSENT = ROW | {"s": "granted", "t": "2026-05-01T10:00Z"}
+
+
+@pytest.mark.parametrize("source", [LINES, ARRAY], ids=["jsonl", "json"])
+def test_a_list_of_texts_in_the_scope_column_is_several_scopes(read: Read, source: Any) -> None:
+    row = CONSENT | {"c": ["recording", "ml_training"]}
+    content = json.dumps(row if source is LINES else [row])
+
+    raw = read(content, source=source, consent=PER_ROW)
+
+    assert raw.columns["c"] == ["recording;ml_training"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "fragment"),
+    [
+        ([f"{CANARY};ml_training"], "a scope of the list holds one of"),
+        ([f"{CANARY},ml_training"], "a scope of the list holds one of"),
+        ([f"{CANARY}|ml_training"], "a scope of the list holds one of"),
+        ([["ml_training"]], "a scope of the list is no text"),
+        ([None, "ml_training"], "a scope of the list is no text"),
+        ([{CANARY: 1}], "a scope of the list is no text"),
+    ],
+)
+def test_a_list_that_would_read_as_other_scopes_is_refused(
+    read: Read, message_of: Message, scopes: Any, fragment: str
+) -> None:
+    content = json.dumps(CONSENT | {"c": scopes})
+
+    message = message_of(lambda: read(content, source=LINES, consent=PER_ROW))
+
+    assert "row 1, column c: " + fragment in message
+
+
+def test_a_list_in_another_consent_column_is_refused(read: Read, message_of: Message) -> None:
+    content = json.dumps(CONSENT | {"s": ["granted"], "c": "ml_training"})
+
+    message = message_of(lambda: read(content, source=LINES, consent=PER_ROW))
+
+    assert "column s: a list where text or a number is expected" in message
+
+
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
@@ -258,3 +301,13 @@ def test_any_json_is_read_or_refused_but_never_crashes(
         assert str(error).startswith(str(path))
     else:
         assert {len(cells) for cells in raw.columns.values()} == {raw.n_rows}
+
+
+def test_columns_instead_of_rows_are_refused_with_the_remedy(
+    read: Read, message_of: Message
+) -> None:
+    content = json.dumps({name: [CANARY, CANARY] for name in ROW})
+
+    message = message_of(lambda: read(content, source=ARRAY))
+
+    assert "column-oriented JSON is not read: write one object per row" in message

@@ -167,6 +167,18 @@ def test_too_few_rows_are_refused_with_both_remedies(make_spec: Make, message_of
 
     assert "59 training rows are too few for 3 sites of at least 20" in message
     assert "Lower sites or data.min_rows" in message
+    assert "left out" not in message
+
+
+def test_too_few_rows_name_what_was_left_out_before(make_spec: Make, message_of: Message) -> None:
+    spec = make_spec(out_of_bounds="drop")
+    table = table_of(spec, churn=["No"] * 59 + ["maybe"] * 40 + [""])
+    deal = usage(partition="iid", min_rows=20)
+    train = table.take(np.arange(59))
+
+    message = message_of(lambda: partition_rows(train, spec, 3, deal, np.random.default_rng(0)))
+
+    assert "Rows left out: 41 whose label is empty or not among the declared values" in message
 
 
 def test_iid_sites_differ_by_at_most_one_row_and_are_shuffled(make_spec: Make) -> None:

@@ -117,6 +117,41 @@ def test_predict_writes_row_label_confidence(
     assert {line.split(",")[1] for line in lines[1:]} <= {"stays", "leaves"}
 
 
+def test_predict_never_writes_over_the_scored_file(
+    simulate: Command, command: Command, calls: Path, tmp_path: Path
+) -> None:
+    simulate("run.dir=r")
+    scored = tmp_path / "mine.csv"
+    shutil.copy(calls / "calls.csv", scored)
+    (tmp_path / "soft.csv").symlink_to(scored)
+    (tmp_path / "hard.csv").hardlink_to(scored)
+    before = scored.read_bytes()
+
+    for out in ("mine.csv", "./mine.csv", "soft.csv", "hard.csv"):
+        for force in ((), ("--force",)):
+            done = command("predict", str(scored), "--run", "r", "--out", out, *force)
+            assert (done.returncode, scored.read_bytes()) == (2, before)
+            assert "is the file to score" in done.stderr
+
+
+def test_predict_replaces_a_file_only_when_told_to(
+    simulate: Command, command: Command, calls: Path, tmp_path: Path
+) -> None:
+    simulate("run.dir=r")
+    out = tmp_path / "o.csv"
+    out.write_text("kept")
+    arguments = ("predict", str(calls / "calls.csv"), "--run", "r", "--out", "o.csv")
+
+    refused = command(*arguments)
+    kept = out.read_text()
+    replaced = command(*arguments, "--force")
+
+    assert (refused.returncode, kept) == (2, "kept")
+    assert "add --force" in refused.stderr
+    assert replaced.returncode == 0
+    assert out.read_text().startswith("row,label,confidence\n")
+
+
 # Each ends with one line on stderr, its exit code and the remedy in the text.
 BAD = [
     (["rounds=0"], 2, "rounds"),

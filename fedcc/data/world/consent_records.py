@@ -17,11 +17,11 @@ Integers = NDArray[np.int64]
 
 STATUSES = ("granted", "refused", "withdrawn", "missing")
 SCOPES = (
-    "recording ml_training",
-    "recording ml_training analytics",
-    "ml_training analytics",
+    "recording;ml_training",
+    "recording;ml_training;analytics",
+    "ml_training;analytics",
     "recording",
-    "recording analytics",
+    "recording;analytics",
     "",
 )
 _SCOPE_BOUNDS = np.array([0.55, 0.76, 0.90, 0.96, 1.0])

@@ -171,7 +171,7 @@ def test_consent_has_all_statuses_and_a_time_with_zone_where_one_was_given(
         has_scope = row["consent_status"] in ("granted", "withdrawn")
         assert (row["consent_scope"] != "") == has_scope
     scopes = {row["consent_scope"] for row in customers if row["consent_status"] == "granted"}
-    assert {"recording", "recording ml_training", "ml_training analytics"} <= scopes
+    assert {"recording", "recording;ml_training", "ml_training;analytics"} <= scopes
 
 
 def test_consent_precedes_contacts_where_granted_and_follows_the_first_where_withdrawn(
