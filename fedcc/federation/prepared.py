@@ -70,7 +70,7 @@ def prepare_new(
         "public_seed": _fresh_seed(settings.seed),
     }
     data = load_data(settings, secret["partition_seed"], clock(), progress)
-    warnings = planning.warnings(settings, data.repeated_rows)
+    warnings = planning.warnings(settings, data.repeated_rows) + data.warnings
     plan = planning.make_plan(
         settings,
         data.recipe,
@@ -113,7 +113,7 @@ def prepare_resumed(
             f"{run}: the encoder or the columns are not those that the run began with. Install "
             "the versions that model.json or constraints.txt names."
         )
-    warnings = planning.warnings(settings, data.repeated_rows)
+    warnings = planning.warnings(settings, data.repeated_rows) + data.warnings
     return PreparedRun(settings, plan, data, folder, warnings, resumed=True)
 
 

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from fedcc.data.connectors import read_table
 from fedcc.data.gates import GateCounts, admit
-from fedcc.data.partition import held_rows, partition_rows, split_test_rows
+from fedcc.data.partition import check_partition, held_rows, partition_rows, split_test_rows
+from fedcc.data.quality import data_warnings
 from fedcc.federation.features import SIMULATOR, build_recipe
 from fedcc.federation.progress import ProgressCallback, silent
 from fedcc.federation.settings import SimulationSettings
@@ -26,6 +27,7 @@ class SimulatedData:
     gates: GateCounts
     recipe: FeatureRecipe
     repeated_rows: int  # rows of customers beyond their first one
+    warnings: tuple[str, ...]  # what is odd about the rows
 
 
 def task_of(settings: SimulationSettings) -> Task:
@@ -46,8 +48,10 @@ def load_data(
     """
     spec, usage, task = settings.data, settings.partition, task_of(settings)
     task.check(spec)
+    check_partition(spec, usage)
     table, gates = admit(read_table(spec, usage.path), spec, now=now)
     train_rows, test_rows = split_test_rows(table, spec, usage.split_seed)
+    warnings = data_warnings(spec, table, gates, train_rows, test_rows)
     train = table.take(train_rows)
     parts = partition_rows(
         train, spec, settings.sites, usage, generator(partition_seed, "partition")
@@ -65,4 +69,5 @@ def load_data(
         gates=gates,
         recipe=recipe,
         repeated_rows=sum(len(names) - len(set(names)) for names in customers),
+        warnings=tuple(warnings),
     )

@@ -117,7 +117,7 @@ USAGE = "usage,left\n" + "".join(f"{i % 11},{i % 2}\n" for i in range(60))
 def test_a_minimal_yaml_without_customers_sites_and_bounds_rule_works(describe: Describe) -> None:
     loaded = describe(MINIMAL, USAGE, "data.partition=iid")
 
-    assert loaded.encoding.feature_names == ("usage", "constant")
+    assert loaded.recipe.feature_names == ("usage", "constant")
     assert {len(site) for site in loaded.sites} <= {14, 15, 16, 17}
 
 
@@ -164,7 +164,7 @@ def test_odd_column_names_and_a_semicolon_survive(describe: Describe) -> None:
 
     loaded = describe(yaml, f"usage;left;{header}\n{rows}", "data.partition=iid")
 
-    assert loaded.encoding.feature_names == ("usage", *ODD_COLUMNS, "constant")
+    assert loaded.recipe.feature_names == ("usage", *ODD_COLUMNS, "constant")
 
 
 def test_values_with_dollar_signs_survive_when_they_are_escaped(describe: Describe) -> None:
