@@ -37,7 +37,7 @@ def predict(
     """
     settings = simulation_settings(read_config(run))
     tensors = read_tensors(run / "model.safetensors")
-    plan, _ = RunFolder(run, None).read_start()
+    plan = RunFolder(run, None).read_plan()
     torch.set_num_threads(1)
     recipe = build_recipe(settings, progress)
     if recipe.fingerprint != plan.features_sha256:

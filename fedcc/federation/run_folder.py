@@ -114,19 +114,28 @@ class RunFolder:
             self.path / "secrets" / "simulation.json", json.dumps(secret).encode(), mode=0o600
         )
 
+    def read_plan(self) -> RunPlan:
+        """Read the public plan back.
+
+        Raises:
+            RecordError: if it is missing or damaged.
+        """
+        try:
+            return RunPlan.from_json((self.path / "plan.json").read_text())
+        except (OSError, ValueError):
+            raise RecordError(f"{self.path} lacks plan.json. Name the folder of a run.") from None
+
     def read_start(self) -> tuple[RunPlan, dict[str, int]]:
         """Read plan and seed back.
 
         Raises:
             RecordError: if they are missing or damaged.
         """
+        plan = self.read_plan()
         try:
-            plan = RunPlan.from_json((self.path / "plan.json").read_text())
             secret = json.loads((self.path / "secrets" / "simulation.json").read_text())
         except (OSError, ValueError):
-            raise RecordError(
-                f"{self.path} lacks plan.json or secrets/: it cannot be resumed."
-            ) from None
+            raise RecordError(f"{self.path} lacks secrets/: it cannot be resumed.") from None
         return plan, {str(key): int(value) for key, value in secret.items()}
 
     def is_complete(self) -> bool:

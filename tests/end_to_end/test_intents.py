@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,9 @@ def test_predictions_come_with_a_confidence(run_wishes: Run, tmp_path: Path) -> 
     result = run_wishes("privacy=none", "rounds=20", "seed=1")
     asked = tmp_path / "asked.csv"
     asked.write_text("said,other\nmy invoice please,x\nthe outage now,y\n=cmd|' /C calc'!A0,z\n")
+
+    for private in ("secrets", "checkpoints"):  # what is handed on has neither
+        shutil.rmtree(result.run_dir / private)
 
     rows = fedcc.predict(asked, result.run_dir)
 

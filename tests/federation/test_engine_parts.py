@@ -357,7 +357,9 @@ def test_a_command_that_is_done_is_no_failure(tmp_path: Path) -> None:
             time.sleep(0.02)
         time.sleep(0.1)
 
-        processes.check()
+        processes.check()  # raises for a lasting process that ended, see the test above
+
+        assert "done" in processes.log.read_text()
 
 
 def test_a_process_ends_when_the_lock_is_let_go(tmp_path: Path) -> None:

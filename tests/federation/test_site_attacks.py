@@ -357,6 +357,21 @@ def test_a_seed_is_not_opened_without_every_signature(house: Build) -> None:
             h.sites["site-1"].answer("unmask", h.unmask_request(entry, wrong))
 
 
+@pytest.mark.parametrize(("forger", "refusing"), [("site-2", "site-1"), ("site-3", "site-4")])
+def test_along_a_ring_each_site_checks_the_signatures_of_its_peers(
+    house: Build, forger: str, refusing: str
+) -> None:
+    h = house("crypto.neighbours=2")
+    entry = h.entry()
+    assert forger in entry.peers(refusing) and len(entry.peers(refusing)) == 2
+    replies = h.uploads(entry)
+    request = h.sign_request(entry, h.aggregate(replies), h.commitments(entry, replies))
+    forged = {**h.signatures(entry, request), forger: bytes(64)}
+
+    with pytest.raises(EnvelopeError):
+        h.sites[refusing].answer("unmask", h.unmask_request(entry, forged))
+
+
 def test_a_seed_is_not_opened_before_the_site_signed(house: Build) -> None:
     h = house()
     entry = h.entry()
