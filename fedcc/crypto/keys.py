@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -142,13 +143,21 @@ def _exchange(private: X25519PrivateKey, public: bytes) -> bytes:
 def verify_signature(identity: bytes, signature: bytes, message: bytes) -> None:
     """Check an Ed25519 signature (RFC 8032).
 
+    What was found right is remembered for a while, so the sites of one process, which all check the
+    same signatures, pay once; what was found wrong is checked again.
+
     Raises:
         EnvelopeError: if it does not match.
     """
     try:
-        Ed25519PublicKey.from_public_bytes(identity).verify(signature, message)
+        _verify(bytes(identity), bytes(signature), bytes(message))
     except (InvalidSignature, ValueError):
         raise EnvelopeError("a signature does not match") from None
+
+
+@lru_cache(maxsize=2048)  # messages are hashes and headers, well below a kilobyte
+def _verify(identity: bytes, signature: bytes, message: bytes) -> None:
+    Ed25519PublicKey.from_public_bytes(identity).verify(signature, message)
 
 
 def verify_roster(roster: Sequence[Advert], trusted: Mapping[str, bytes], run: str) -> None:

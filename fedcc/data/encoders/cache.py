@@ -37,6 +37,7 @@ KEYS_PER_QUERY = 500  # below the 999 variables that the oldest SQLite allows
 NORM_TOLERANCE = 1e-3
 BUSY_SECONDS = 30.0  # how long one process waits for another one's reading or writing
 BROKEN_FILE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SOUND_FILES: set[tuple[int, int, int, int]] = set()  # as stat showed them when checked
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -64,7 +65,7 @@ class EmbeddingCache:
         self._path = folder / FILE
         self._lock = folder / LOCK
         self._writable = writable
-        self._checked = False  # the whole file, once: SQLite overlooks some cuts while it reads
+        self._checked = False
         self.notes: list[str] = []  # what went wrong, in words for the user
 
     @classmethod
@@ -162,10 +163,16 @@ class EmbeddingCache:
                 yield connection
 
     def _check(self, connection: sqlite3.Connection) -> None:
+        """Check the layout always, the pages once: SQLite overlooks some cuts while it reads."""
         _check_layout(connection)
-        if not self._checked:
+        if self._checked:
+            return
+        status = self._path.stat()
+        state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if state not in _SOUND_FILES:
             _check_pages(connection)
-            self._checked = True
+            _SOUND_FILES.add(state)
+        self._checked = True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
