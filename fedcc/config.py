@@ -91,7 +91,7 @@ def sweep_points(overrides: Sequence[str]) -> list[list[str]]:
                 options = [f"{key}={value}" for value in override.sweep_string_iterator()]
             points = [[*point, option] for point in points for option in options]
     except HydraException as error:
-        raise ConfigError(f"config: {_one_line(error)}") from error
+        raise ConfigError(f"config: {_explain(error, [])}") from error
     return points
 
 
@@ -181,10 +181,24 @@ def _explain(error: BaseException, known: Sequence[str]) -> str:
     text = _one_line(error)
     match = _UNKNOWN_KEY.search(text)
     if match is None:
-        return text
+        told = text.partition(" See https:")[0].partition(" Config search path")[0]
+        return f"{told.rstrip('.')}{_remedy(text)}"
     key = match.group(1)
     near = nearest(key, known) or nearest(key.rpartition(".")[2], known)
     return f"unknown key '{key}'.{near} `fedcc simulate --help` lists the keys."
+
+
+def _remedy(text: str) -> str:
+    """Return what mends one of the faults that Hydra and OmegaConf word for programmers."""
+    if "missing EQUAL" in text:
+        return ". Settings are written KEY=VALUE without spaces around the sign: sites=5."
+    if "Cannot merge DictConfig with ListConfig" in text:
+        return ". This file must hold `key: value` lines, not a list."
+    if "raised while composing" in text or "Could not load" in text:
+        return ". Name only files that exist in its `defaults:`, or leave `defaults:` out."
+    if "no viable alternative" in text or "mismatched input" in text:
+        return ". A value with commas, brackets or spaces needs quotes: 'key=\"a, b\"'."
+    return ""
 
 
 def build(schema: type[Schema], values: object, where: str) -> Schema:

@@ -197,6 +197,33 @@ def test_a_config_dir_adds_options_whatever_its_name(tmp_path: Path, folder: str
     assert values["data"]["min_rows"] == 20  # the shipped default stays
 
 
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        ("- a\n- b\n", r"`key: value` lines, not a list"),
+        ("defaults: [other]\n", r"'data/other'\. Name only files that exist in its `defaults:`"),
+        ("name: [\n", r"mine\.yaml, line 2: not valid YAML"),
+    ],
+)
+def test_a_broken_option_says_what_mends_it(tmp_path: Path, text: str, fragment: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text(text)
+
+    with pytest.raises(ConfigError, match=fragment):
+        config.compose("simulate", ["data=mine"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "fragment"),
+    [("sites = 5", "KEY=VALUE without spaces"), ("sites=[1,2", "needs quotes")],
+)
+def test_an_override_that_does_not_parse_says_how_it_is_written(
+    override: str, fragment: str
+) -> None:
+    with pytest.raises(ConfigError, match=fragment):
+        config.sweep_points([override])
+
+
 def test_an_option_of_a_config_dir_is_offered_for_a_typo(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "calls.yaml").write_text("name: calls\n")

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, rest = parser.parse_known_args(arguments)
     # argparse ends a list of positionals at the first option; settings may stand after it too.
     if rest and (not hasattr(args, "overrides") or any(text.startswith("-") for text in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        hint = " Settings are written KEY=VALUE: sites=5." if hasattr(args, "overrides") else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
     if rest:
         args.overrides = [*args.overrides, *rest]
     try:

@@ -84,7 +84,7 @@ def check_delta(delta: float, public_rows: int) -> str | None:
             f"privacy.delta must be below 1 / public_rows = {1 / public_rows:.2g}; got {delta:g}."
         )
     if delta > 1 / (10 * public_rows):
-        return f"delta {delta:g} is above 1 / (10 public_rows) = {1 / (10 * public_rows):.2g}"
+        return f"delta {delta:g} is above 1 / (10 public_rows), here 1 / {10 * public_rows}"
     return None
 
 

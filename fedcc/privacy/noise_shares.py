@@ -140,9 +140,11 @@ def choose_grid(
             "crypto.grid_steps, a larger privacy.epsilon or fewer rounds."
         )
     if own_variance and math.sqrt(own_variance) * grid.steps_per_unit < LEAST_SHARE_SD:
+        remedy = "Use a larger crypto.grid_steps, or null."
+        if grid_steps is None:
+            remedy = "The noise is too small for the lanes: use a smaller privacy.epsilon."
         raise ConfigError(
             f"crypto.grid_steps: a noise share must span at least {LEAST_SHARE_SD:g} grid steps, "
-            f"here it spans {math.sqrt(own_variance) * grid.steps_per_unit:.2g}. Use a larger "
-            "crypto.grid_steps, or null."
+            f"here it spans {math.sqrt(own_variance) * grid.steps_per_unit:.2g}. {remedy}"
         )
     return grid
