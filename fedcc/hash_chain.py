@@ -138,15 +138,15 @@ class HashChain:
 class FrozenChain(HashChain):
     """A chain that is only read: nothing is created, locked, repaired or appended."""
 
-    def __init__(self, path: Path) -> None:
-        """Read and verify the file; one that is not there is an empty chain.
+    def __init__(self, path: Path | None) -> None:
+        """Read and verify the file; none, or one that is not there, is an empty chain.
 
         Raises:
             ProtocolError: if the chain is broken.
             OSError: if the file cannot be read.
         """
-        self.path, self._sync, self._fd = path, False, -1
-        self.entries = read_chain(path)[0] if path.exists() else []
+        self.path, self._sync, self._fd = path or Path("a new ledger"), False, -1
+        self.entries = read_chain(path)[0] if path is not None and path.exists() else []
 
     def append(self, fields: Mapping[str, object]) -> None:
         """Refuse.

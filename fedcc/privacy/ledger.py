@@ -78,11 +78,11 @@ class Ledger:
             raise
 
     @classmethod
-    def read(cls, path: Path, *, max_epsilon: float | None, delta: float) -> "Ledger":
+    def read(cls, path: Path | None, *, max_epsilon: float | None, delta: float) -> "Ledger":
         """Read a ledger that may be in use; nothing is written and nothing can be charged.
 
         Args:
-            path: of the file; one that is not there is an empty ledger.
+            path: of the file; `None`, or one that is not there, is an empty ledger.
             max_epsilon: as for `open`.
             delta: as for `open`.
 
