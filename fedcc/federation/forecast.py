@@ -130,7 +130,7 @@ def forecast(
         contexts.check_seed_compression()
     rows = _opened_rows(settings, now) if open_rows else None
     sites = tuple(_outlook(settings, plan, name) for name in plan.sites)
-    error = _verdict(settings, plan, sites)
+    error = verdict(settings, plan, sites)
     willing = tuple(site.name for site in sites if site.refusal is None)
     cohort = willing if error is None else plan.sites
     return Forecast(
@@ -232,7 +232,7 @@ def _admits(ledger: Ledger, event: PrivacyEvent, times: int) -> bool:
     return True
 
 
-def _verdict(
+def verdict(
     settings: SimulationSettings, plan: RunPlan, sites: tuple[SiteOutlook, ...]
 ) -> FedccError | None:
     """Return why the run would end at once, or `None`; a minority that refuses does not end it."""
