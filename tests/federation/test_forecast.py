@@ -1,4 +1,4 @@
-"""The forecast says what the run will say, to the digit, and who would refuse; it touches nothing."""
+"""The forecast says what the run will say, to the digit, and who would refuse."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Bytes that are forecast are the bytes of a real run: exact in rounds, within 1 % in the set-up."""
+"""Forecast bytes are those of a real run: exact in rounds, within 1 % in the set-up."""
 
 from collections.abc import Callable
 from pathlib import Path
