@@ -37,6 +37,14 @@ def wire_table(path: Path) -> list[tuple[str, str, int, int]]:
     return [(name, kind, count, size) for (name, kind), (count, size) in totals.items()]
 
 
+def factor_in_words(epsilon: float | None) -> str:
+    """Return e^epsilon in words that do not pretend to precision."""
+    if epsilon is None or epsilon > math.log(1000):
+        return "more than 1,000"
+    factor = math.exp(epsilon)
+    return f"{factor:.2f}" if factor < 10 else f"{factor:.0f}"
+
+
 def write_report(
     folder: Path,
     summary: Mapping[str, Any],
@@ -79,7 +87,7 @@ def write_report(
         pictures=pictures,
         not_covered=NOT_COVERED,
         warnings=warnings,
-        factor=math.exp(min(summary["privacy"]["epsilon"] or 0.0, 700.0)),
+        factor=factor_in_words(summary["privacy"]["epsilon"]),
     )
     partial = folder / ".report.html.partial"
     partial.write_text(page, encoding="utf-8")
