@@ -3,12 +3,15 @@
 import argparse
 import json
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fedcc
+from fedcc import config
 from fedcc.cli.data import map_lines
 from fedcc.cli.display import metric_label, size
+from fedcc.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedcc.federation.forecast import Forecast
@@ -57,6 +60,8 @@ def run_plan(args: argparse.Namespace) -> int:
     """Print the forecast; the exit code is that of the run."""
     from fedcc.federation.forecast_record import forecast_record
 
+    if len(config.sweep_points(args.overrides)) > 1:
+        raise ConfigError("a list of values such as seed=1,2: fedcc plan looks at one run a call.")
     found = fedcc.plan(
         args.overrides, config_dir=args.config_dir, runs=args.runs, open_rows=args.rows
     )
@@ -112,10 +117,10 @@ def _privacy(record: dict[str, Any]) -> list[tuple[str, str]]:
         ("after_rounds", f"{record['rounds']} rounds"),
         ("after_retries", f"and {record['reserved_retries']} retries"),
     )
-    survivors = (
-        ("n_min_survivors", f"{privacy['min_sites']} survivors (n_min)"),
-        ("all_sites", f"all {record['data']['sites']} sites"),
-    )
+    n_min, sites = privacy["min_sites"], record["data"]["sites"]
+    survivors = [("all_sites", f"all {sites} sites" + (" (n_min)" if n_min == sites else ""))]
+    if n_min < sites:
+        survivors.insert(0, ("n_min_survivors", f"{n_min} survivors (n_min)"))
     for when, label in whens:
         for key, who in survivors:
             three = record["epsilons"][when][key]
@@ -152,17 +157,18 @@ def _noise(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _bytes(record: dict[str, Any]) -> list[tuple[str, str]]:
-    crypto, traffic, count = record["crypto"], record["traffic"], record["data"]["sites"]
+    crypto, traffic = record["crypto"], record["traffic"]
+    counted = sum(site["bytes"] is not None for site in record["sites"])
     scheme = crypto["scheme"] + (
         f", {crypto['profile']}, {crypto['lanes']} parameters a slot" if crypto["profile"] else ""
     )
     sizes = {key: size(value) for key, value in traffic.items() if isinstance(value, int)}
     return [
         ("encryption", f"{scheme}; {crypto['model_parameters']} parameters"),
-        ("bytes a round", f"up {sizes['round_up']}, down {sizes['round_down']}, all sites"),
+        ("bytes a round", f"up {sizes['round_up']}, down {sizes['round_down']}, {counted} sites"),
         (
             "bytes of the run",
-            f"up {sizes['run_up']}, down {sizes['run_down']}, {count} sites, set-up included",
+            f"up {sizes['run_up']}, down {sizes['run_down']}, {counted} sites, set-up included",
         ),
     ]
 
@@ -176,10 +182,9 @@ def _expectations(record: dict[str, Any]) -> list[tuple[str, str]]:
     value = f"unknown: no completed run of this plan in {accuracy['searched']}"
     if accuracy["mean"] is not None:
         spread = f"{accuracy['least']:.4f} to {accuracy['most']:.4f}"
-        value = (
-            f"{accuracy['mean']:.4f}, mean of {accuracy['runs']} earlier run(s) of this plan "
-            f"({spread}; simulator) in {accuracy['searched']}"
-        )
+        several = f"mean of {accuracy['runs']} earlier runs of this plan, {spread}"
+        told_by = several if accuracy["runs"] > 1 else "one earlier run of this plan"
+        value = f"{accuracy['mean']:.4f} ({told_by}; simulator, in {accuracy['searched']})"
     at_least = f"at least {size(memory['at_least_bytes'])} (libraries, features, one round)"
     return [
         ("seconds", told),
@@ -189,24 +194,29 @@ def _expectations(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _sites(record: dict[str, Any]) -> list[str]:
-    """Return a line per site: what its ledger says, and what it sends and receives."""
+    """Return what each site's ledger says and what it sends; sites in a row that agree share one
+    line."""
     lines = [
-        f"{'site':12s}{'spent':>9s}{'after':>9s}{'budget':>9s}{'attempts':>10s}{'retries':>9s}"
+        f"{'site':20s}{'spent':>9s}{'after':>9s}{'budget':>9s}{'attempts':>10s}{'retries':>9s}"
         f"{'up':>11s}{'down':>11s}  takes part"
     ]
-    for site in record["sites"]:
-        numbers = [site[key] for key in ("epsilon_spent", "epsilon_after_rounds", "budget")]
-        cells = "".join(f"{'none' if n is None else format(n, '.4f'):>9s}" for n in numbers)
-        left = "no limit" if site["attempts_left"] is None else str(site["attempts_left"])
-        loads = site["bytes"]
-        up, down = ("", "") if loads is None else (size(loads["run_up"]), size(loads["run_down"]))
-        refusal = site["refusal"]
-        part = "yes" if refusal is None else f"NO, {refusal['kind']}: {refusal['reason']}"
-        lines.append(
-            f"{site['name']:12s}{cells}{left:>10s}{site['retries_affordable']:>9d}"
-            f"{up:>11s}{down:>11s}  {part}"
-        )
-    return lines
+    for text, group in groupby(record["sites"], key=_site):
+        names = [site["name"] for site in group]
+        name = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        lines.append(f"{name:20s}{text}")
+    refusals = [(site["name"], site["refusal"]) for site in record["sites"] if site["refusal"]]
+    return lines + [f"{name} refuses: {refusal['reason']}" for name, refusal in refusals]
+
+
+def _site(site: dict[str, Any]) -> str:
+    numbers = [site[key] for key in ("epsilon_spent", "epsilon_after_rounds", "budget")]
+    cells = "".join(f"{'none' if n is None else format(n, '.4f'):>9s}" for n in numbers)
+    left = "no limit" if site["attempts_left"] is None else str(site["attempts_left"])
+    loads = site["bytes"]
+    up, down = ("", "") if loads is None else (size(loads["run_up"]), size(loads["run_down"]))
+    refusal = site["refusal"]
+    part = "yes" if refusal is None else f"NO, {refusal['kind']}"
+    return f"{cells}{left:>10s}{site['retries_affordable']:>9d}{up:>11s}{down:>11s}  {part}"
 
 
 def _gates(record: dict[str, Any]) -> list[str]:

@@ -179,7 +179,8 @@ def _seconds(found: Forecast) -> dict[str, Any]:
     earlier, cost = found.earlier, found.cost
     per_round: float | None = cost.seconds
     basis = (
-        "an estimate, measured now on made-up rows in memory; without disk, signatures and messages"
+        "an estimate from below, measured now on made-up rows in memory, without disk, signatures "
+        "and messages"
     )
     if earlier.seconds_per_round:
         per_round = statistics.median(earlier.seconds_per_round)

@@ -79,7 +79,7 @@ def test_the_table_says_what_a_run_costs_in_words(command: Command) -> None:
         "outsider",
         "retries",
         "bytes of the run",
-        "an estimate, measured now",
+        "an estimate from below, measured now",
         "unknown: no completed run of this plan in runs",
         "no row was opened",
         "site-3",
@@ -137,6 +137,27 @@ def test_a_spent_ledger_is_exit_4_and_names_site_and_reason(
     record = json.loads(command("plan", shared, "--json").out)
     assert record["exit_code"] == 4 and not record["would_run"]
     assert [site["takes_part"] for site in record["sites"]] == [False] * 3
+
+
+def test_sites_that_agree_share_a_line_and_a_refusal_stands_below(
+    command: Command, tmp_path: Path
+) -> None:
+    settings = ("sites=5", "privacy.min_sites=3", f"ledger.dir={tmp_path / 'ledgers'}")
+    command("simulate", *settings)
+    for number in (1, 3, 4, 5):
+        (tmp_path / "ledgers" / f"site-{number}.jsonl").unlink()
+
+    done = command("plan", *settings)
+
+    assert done.code == 0
+    assert "site-3 to site-5" in done.out and "site-2 refuses: " in done.out
+    assert "the run goes on without site-2: 4 sites are enough" in done.out
+
+
+def test_a_sweep_is_refused(command: Command) -> None:
+    done = command("plan", "seed=1,2")
+
+    assert done.code == 2 and "one run a call" in done.err
 
 
 def test_a_broken_ledger_is_exit_6_and_names_the_line(command: Command, tmp_path: Path) -> None:
