@@ -111,23 +111,8 @@ def forecast(
     Raises:
         FedccError: for settings or data that cannot be run at all.
     """
-    task = task_of(settings)
-    task.check(settings.data)
-    check_partition(settings.data, settings.partition)
-    check_engine(settings.engine.name)
-    if settings.run.dir is not None:
-        refuse_used(Path(settings.run.dir))
     warnings = planning.warnings(settings, repeated_rows=0)
-    recipe = build_recipe(settings, silent)
-    plan = planning.make_plan(
-        settings,
-        recipe,
-        task.n_outputs(settings.data),
-        run=secrets.token_hex(8),
-        public_seed=secrets.randbelow(2**62) if settings.seed is None else settings.seed,
-    )
-    if plan.masked:
-        contexts.check_seed_compression()
+    plan = _checked_plan(settings)
     rows = _opened_rows(settings, now) if open_rows else None
     sites = tuple(_outlook(settings, plan, name) for name in plan.sites)
     error = verdict(settings, plan, sites)
@@ -147,6 +132,30 @@ def forecast(
         warnings=warnings + (rows.warnings if rows is not None else ()),
         error=error,
     )
+
+
+def _checked_plan(settings: SimulationSettings) -> RunPlan:
+    """Check everything that a run checks before it opens data, and make its plan.
+
+    Raises:
+        FedccError: with the words of the run.
+    """
+    task = task_of(settings)
+    task.check(settings.data)
+    check_partition(settings.data, settings.partition)
+    check_engine(settings.engine.name)
+    if settings.run.dir is not None:
+        refuse_used(Path(settings.run.dir))
+    plan = planning.make_plan(
+        settings,
+        build_recipe(settings, silent),
+        task.n_outputs(settings.data),
+        run=secrets.token_hex(8),
+        public_seed=secrets.randbelow(2**62) if settings.seed is None else settings.seed,
+    )
+    if plan.masked:
+        contexts.check_seed_compression()
+    return plan
 
 
 def _opened_rows(settings: SimulationSettings, now: datetime) -> DataMap:

@@ -18,7 +18,7 @@ uploads_bytes}, accuracy {metric, mean, least, most, runs, folders, searched, ot
 unreadable}, unsafe, seeded, warnings, notes`.
 
 An epsilon is null where there is no noise, `budget` and `attempts_left` where there is no limit,
-`bytes` where a site would not take part, `mean` where no earlier run is known.
+`bytes` for a site that the run would go on without, `mean` where no earlier run is known.
 """
 
 import math
@@ -30,6 +30,7 @@ import numpy as np
 from fedcc.errors import FedccError
 from fedcc.federation import planning, summary
 from fedcc.federation.forecast import EpsilonForecast, Forecast, SiteOutlook
+from fedcc.federation.settings import RunPlan
 from fedcc.federation.simulated_data import task_of
 from fedcc.federation.traffic import Traffic
 from fedcc.privacy.accounting import ThreeEpsilons
@@ -41,8 +42,6 @@ SCHEMA_VERSION = 1
 def forecast_record(found: Forecast) -> dict[str, Any]:
     """Return the whole record; see the module's docstring for its keys."""
     settings, plan = found.settings, found.plan
-    consent = settings.data.consent
-    after_rounds, after_retries = found.epsilons
     return {
         "schema_version": SCHEMA_VERSION,
         "fedcc_version": __version__,
@@ -51,13 +50,7 @@ def forecast_record(found: Forecast) -> dict[str, Any]:
         "exit_code": found.exit_code,
         "refusal": None if found.error is None else str(found.error),
         "task": plan.task,
-        "data": {
-            "name": settings.data.name,
-            "sites": settings.sites,
-            "public_rows": settings.data.public_rows,
-            "consent_basis": consent.basis if consent is not None else None,
-            "map": None if found.rows is None else found.rows.as_dict(),
-        },
+        "data": _data(found),
         "engine": settings.engine.name,
         "rounds": plan.rounds,
         "reserved_retries": plan.max_attempts - plan.rounds,
@@ -68,17 +61,10 @@ def forecast_record(found: Forecast) -> dict[str, Any]:
         },
         "privacy": summary.privacy_block(plan, plan.rounds),
         "epsilons": {
-            "after_rounds": _epsilons(after_rounds),
-            "after_retries": _epsilons(after_retries),
+            "after_rounds": _epsilons(found.epsilons[0]),
+            "after_retries": _epsilons(found.epsilons[1]),
         },
-        "noise": {
-            "multiplier": plan.noise_multiplier,
-            "share_variance": plan.own_variance,
-            "share_sd": math.sqrt(plan.own_variance),
-            "sensitivity": plan.sensitivity,
-            "grid_steps_per_unit": plan.steps_per_unit,
-            "box": plan.box,
-        },
+        "noise": _noise(plan),
         "noise_by_rounds": [vars(row) for row in found.noise_by_rounds],
         "crypto": _crypto(found),
         "traffic": _traffic(found.traffic, found.cohort),
@@ -95,6 +81,28 @@ def forecast_record(found: Forecast) -> dict[str, Any]:
         "seeded": settings.seed is not None,
         "warnings": list(found.warnings),
         "notes": _notes(found),
+    }
+
+
+def _data(found: Forecast) -> dict[str, Any]:
+    spec = found.settings.data
+    return {
+        "name": spec.name,
+        "sites": found.settings.sites,
+        "public_rows": spec.public_rows,
+        "consent_basis": spec.consent.basis if spec.consent is not None else None,
+        "map": None if found.rows is None else found.rows.as_dict(),
+    }
+
+
+def _noise(plan: RunPlan) -> dict[str, float]:
+    return {
+        "multiplier": plan.noise_multiplier,
+        "share_variance": plan.own_variance,
+        "share_sd": math.sqrt(plan.own_variance),
+        "sensitivity": plan.sensitivity,
+        "grid_steps_per_unit": plan.steps_per_unit,
+        "box": plan.box,
     }
 
 
