@@ -1,7 +1,7 @@
 """fedcc: privacy-preserving federated learning for telecom contact centres.
 
-The public surface is small: `simulate` runs a federation on this machine, `predict` scores a file
-with its model, and every refusal is a `FedccError`.
+The public surface is small: `plan` says what a run would cost, `simulate` runs a federation on this
+machine, `predict` scores a file with its model, and every refusal is a `FedccError`.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from fedcc.errors import (
 from fedcc.version import __version__
 
 if TYPE_CHECKING:
+    from fedcc.federation.forecast import Forecast
     from fedcc.federation.progress import ProgressCallback
     from fedcc.federation.simulation import RunResult
 
@@ -36,9 +37,40 @@ __all__ = [
     "RecordError",
     "TooFewSites",
     "__version__",
+    "plan",
     "predict",
     "simulate",
 ]
+
+
+def plan(
+    overrides: Sequence[str] = (),
+    *,
+    config_dir: str | Path | None = None,
+    runs: str | Path = "runs",
+    open_rows: bool = False,
+) -> "Forecast":
+    """Return what a run would cost and who would refuse it, as `fedcc plan` does.
+
+    Args:
+        overrides: as for `simulate`.
+        config_dir: as for `simulate`.
+        runs: folder with earlier runs, for the accuracy of runs of the same plan.
+        open_rows: whether to open the data and count what the gates leave out.
+
+    Raises:
+        FedccError: for settings or data that cannot be run at all. A refusal by sites is no error
+            here: it stands in the forecast's `error`.
+    """
+    from datetime import UTC, datetime
+
+    from fedcc import config
+    from fedcc.federation.forecast import forecast
+    from fedcc.federation.settings import simulation_settings
+
+    folder = Path(config_dir) if config_dir is not None else None
+    settings = simulation_settings(config.compose("simulate", overrides, folder))
+    return forecast(settings, runs=Path(runs), open_rows=open_rows, now=datetime.now(UTC))
 
 
 def simulate(

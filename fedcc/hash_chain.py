@@ -133,3 +133,25 @@ class HashChain:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+class FrozenChain(HashChain):
+    """A chain that is only read: nothing is created, locked, repaired or appended."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read and verify the file; none, or one that is not there, is an empty chain.
+
+        Raises:
+            ProtocolError: if the chain is broken.
+            OSError: if the file cannot be read.
+        """
+        self.path, self._sync, self._fd = path or Path("a new ledger"), False, -1
+        self.entries = read_chain(path)[0] if path is not None and path.exists() else []
+
+    def append(self, fields: Mapping[str, object]) -> None:
+        """Refuse.
+
+        Raises:
+            ProtocolError: always.
+        """
+        raise ProtocolError(f"{self.path} was opened for reading alone.")

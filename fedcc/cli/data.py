@@ -128,11 +128,11 @@ def run_inspect(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**found.as_dict(), "warnings": warnings}, indent=2))
     else:
-        print("\n".join([*_lines(found), *(f"WARNING: {text}" for text in warnings)]))
+        print("\n".join([*map_lines(found), *(f"WARNING: {text}" for text in warnings)]))
     return 0
 
 
-def _lines(found: "DataMap") -> list[str]:
+def map_lines(found: "DataMap") -> list[str]:
     """Return the map as lines of text."""
     gates = found.gates
     width = max(len(column.name) for column in found.columns)

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import data, predict, simulate
+from fedcc.cli import data, plan, predict, simulate
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fedcc {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     simulate.add_parser(commands)
+    plan.add_parser(commands)
     predict.add_parser(commands)
     data.add_parser(commands)
     return parser

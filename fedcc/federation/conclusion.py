@@ -14,6 +14,7 @@ from fedcc.federation.monitor import Monitor
 from fedcc.federation.prepared import PreparedRun
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.site_round import Site
+from fedcc.governance.figures import Target
 from fedcc.governance.report import write_report
 from fedcc.models.heads import build_module, named_tensors
 from fedcc.tasks.metrics import roc_auc
@@ -54,7 +55,12 @@ def conclude(
     values = summary.build_summary(run.settings, run.plan, facts)
     if error is None:
         _write_model(run, monitor, facts)
-        write_report(run.folder.path, values, lines, run.warnings)
+        target = Target(
+            epsilon=run.settings.privacy.epsilon,
+            rounds=run.plan.rounds,
+            attempts=run.plan.max_attempts,
+        )
+        write_report(run.folder.path, values, lines, run.warnings, target)
         if rounds < run.plan.rounds:
             text = (
                 f"warning: {rounds} of {run.plan.rounds} rounds: more attempts were void than the "

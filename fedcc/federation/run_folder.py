@@ -19,6 +19,19 @@ from fedcc.training.checkpoints import write_json, write_whole
 FINISHED = ("model.safetensors", "model.json", "report.html", "summary.json")
 
 
+def refuse_used(path: Path) -> None:
+    """Refuse a folder for a new run that holds anything.
+
+    Raises:
+        ConfigError: if it does, or is no folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(
+            f"run.dir: {path} is not empty. Name another folder, or continue with "
+            f"fedcc simulate --resume {path}"
+        )
+
+
 class RunFolder:
     """Paths of one run."""
 
@@ -38,11 +51,7 @@ class RunFolder:
         """
         name = f"{task}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         path = Path(run_dir) if run_dir is not None else Path("runs") / name
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ConfigError(
-                f"run.dir: {path} is not empty. Name another folder, or continue with "
-                f"fedcc simulate --resume {path}"
-            )
+        refuse_used(path)
         folder = cls(path, Path(ledger_dir) if ledger_dir is not None else None)
         try:
             path.mkdir(parents=True, exist_ok=True)

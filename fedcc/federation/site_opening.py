@@ -4,11 +4,37 @@ A site is built from the run folder alone (settings, plan, keys), so it has the 
 keys and seeds wherever it is opened.
 """
 
+from collections.abc import Mapping
+
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
-from fedcc.federation.settings import data_sha256
+from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
+
+
+def site_policy(
+    plan: RunPlan, settings: SimulationSettings, trusted: Mapping[str, bytes]
+) -> SitePolicy:
+    """Return what a simulated site admits.
+
+    Args:
+        plan: the plan that its operator approved.
+        settings: of the run.
+        trusted: identity key of each site.
+    """
+    return SitePolicy(
+        approved_plans=frozenset({plan.sha256}),
+        purpose=settings.task.name,
+        data_sha256=data_sha256(settings.data),
+        max_epsilon=planning.budget(plan, settings.privacy.epsilon),
+        delta=settings.privacy.delta,
+        schemes=frozenset({settings.crypto.scheme}),
+        noises=frozenset({settings.privacy.noise}),
+        min_sites=settings.privacy.min_sites or settings.sites,
+        min_collusion=settings.privacy.tolerated_collusion,
+        trusted=trusted,
+    )
 
 
 def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
@@ -25,18 +51,7 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
     """
     plan, settings = run.plan, run.settings
     keys = run.site_keys
-    policy = SitePolicy(
-        approved_plans=frozenset({plan.sha256}),
-        purpose=settings.task.name,
-        data_sha256=data_sha256(settings.data),
-        max_epsilon=planning.budget(plan, settings.privacy.epsilon),
-        delta=settings.privacy.delta,
-        schemes=frozenset({settings.crypto.scheme}),
-        noises=frozenset({settings.privacy.noise}),
-        min_sites=settings.privacy.min_sites or settings.sites,
-        min_collusion=settings.privacy.tolerated_collusion,
-        trusted={name: keys[name].identity for name in plan.sites},
-    )
+    policy = site_policy(plan, settings, {name: keys[name].identity for name in plan.sites})
     name = plan.sites[index]
     return Site(
         name,

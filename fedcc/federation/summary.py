@@ -56,14 +56,52 @@ def epsilons(plan: RunPlan, attempts: int) -> dict[str, float | None]:
     }
 
 
+def privacy_block(plan: RunPlan, attempts: int) -> dict[str, Any]:
+    """Return what so many charged attempts of a plan mean for privacy."""
+    return {
+        "noise": plan.noise,
+        "unit": plan.unit,
+        **epsilons(plan, attempts),
+        "delta": plan.delta,
+        "tolerated_collusion": plan.tolerated_collusion,
+        "min_sites": plan.min_sites,
+        "noise_multiplier": plan.noise_multiplier if plan.noise != "none" else None,
+        "max_grad_norm": plan.max_grad_norm,
+        "sample_rate": 1.0,
+        "steps": attempts,
+        "accountant": "gaussian_exact" if plan.noise != "none" else None,
+        "cross_check_epsilon": cross_check_epsilon([plan.event] * attempts, delta=plan.delta),
+    }
+
+
+def bytes_block(
+    plan: RunPlan, *, up_total: int, up_per_round: float | None, down_per_round: float | None
+) -> dict[str, Any]:
+    """Return encryption and bytes.
+
+    Args:
+        plan: of the run.
+        up_total: bytes that all sites send in all rounds.
+        up_per_round: ciphertext bytes that one site sends in a round.
+        down_per_round: bytes that one site receives in a round, on the mean.
+    """
+    parameters = plan.n_parameters
+    return {
+        "scheme": plan.scheme,
+        "profile": PROFILE if plan.masked else None,
+        "lanes": plan.lanes if plan.masked else None,
+        "model_parameters": parameters,
+        "upload_bytes_total": up_total,
+        "upload_bytes_per_parameter": None if up_per_round is None else up_per_round / parameters,
+        "download_bytes_per_parameter": (
+            None if down_per_round is None else down_per_round / parameters
+        ),
+    }
+
+
 def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> dict[str, Any]:
     """Return the whole contract; every key is always there."""
     consent = settings.data.consent
-    parameters = plan.n_parameters
-    per_parameter = None
-    if facts.upload_bytes_per_round is not None:
-        per_parameter = facts.upload_bytes_per_round / parameters
-    download = facts.download_bytes_per_round
     error = facts.max_abs_error
     return {
         "schema_version": SCHEMA_VERSION,
@@ -84,30 +122,14 @@ def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> 
         "seed": settings.seed,
         "rounds": facts.rounds,
         "engine": settings.engine.name,
-        "privacy": {
-            "noise": plan.noise,
-            "unit": plan.unit,
-            **epsilons(plan, facts.attempts),
-            "delta": plan.delta,
-            "tolerated_collusion": plan.tolerated_collusion,
-            "min_sites": plan.min_sites,
-            "noise_multiplier": plan.noise_multiplier if plan.noise != "none" else None,
-            "max_grad_norm": plan.max_grad_norm,
-            "sample_rate": 1.0,
-            "steps": facts.attempts,
-            "accountant": "gaussian_exact" if plan.noise != "none" else None,
-            "cross_check_epsilon": cross_check_epsilon(
-                [plan.event] * facts.attempts, delta=plan.delta
-            ),
-        },
+        "privacy": privacy_block(plan, facts.attempts),
         "crypto": {
-            "scheme": plan.scheme,
-            "profile": PROFILE if plan.masked else None,
-            "lanes": plan.lanes if plan.masked else None,
-            "model_parameters": parameters,
-            "upload_bytes_total": facts.upload_bytes,
-            "upload_bytes_per_parameter": per_parameter,
-            "download_bytes_per_parameter": None if download is None else download / parameters,
+            **bytes_block(
+                plan,
+                up_total=facts.upload_bytes,
+                up_per_round=facts.upload_bytes_per_round,
+                down_per_round=facts.download_bytes_per_round,
+            ),
             "seconds": {
                 "encrypt": facts.seconds_encrypt,
                 "aggregate": facts.seconds_aggregate,

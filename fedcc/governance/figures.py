@@ -7,6 +7,7 @@ every figure.
 import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import rc_context
@@ -19,15 +20,21 @@ SIZE = (6.4, 3.6)
 Rows = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the noise of a run was calibrated to."""
+
+    epsilon: float | None  # of the claim; None without noise
+    rounds: int
+    attempts: int  # rounds and reserved retries
+
+
 def _canvas(title: str, unsafe: Sequence[str], left: float = 0.11) -> tuple[Figure, Any]:
     figure = Figure(figsize=SIZE)
     figure.subplots_adjust(left=left, right=0.97, bottom=0.14, top=0.91)
     axes = figure.subplots()
     axes.set_title(title, loc="left", fontsize=10.5, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8.5, colors=INK)
-    axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
+    _plain(axes)
     if unsafe:
         text = "UNSAFE: " + ", ".join(unsafe)
         figure.text(
@@ -42,6 +49,14 @@ def _canvas(title: str, unsafe: Sequence[str], left: float = 0.11) -> tuple[Figu
             va="center",
         )
     return figure, axes
+
+
+def _plain(axes: Any) -> None:
+    """Give a panel the look of all figures."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8.5, colors=INK)
+    axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
+    axes.set_axisbelow(True)
 
 
 def _svg(figure: Figure) -> str:
@@ -76,31 +91,70 @@ def convergence(summary: Mapping[str, Any], metrics: Rows) -> str:
     return _svg(figure)
 
 
-def epsilon_burn_down(summary: Mapping[str, Any], metrics: Rows) -> str:
-    """Draw epsilon spent after each attempt for the three observers."""
+def epsilon_burn_down(summary: Mapping[str, Any], metrics: Rows, target: Target) -> str:
+    """Draw epsilon spent after each attempt against the target.
+
+    The claim and the outsider share the upper panel with the target; everyone else colluding is on
+    a scale of its own below, since it may be many times larger. A void attempt is charged like any
+    other and marked.
+    """
     privacy = summary["privacy"]
-    figure, axes = _canvas(
-        f"Epsilon spent per record at a site (delta {privacy['delta']:g})", summary["unsafe"]
-    )
+    title = f"Epsilon spent per {privacy['unit']} at a site (delta {privacy['delta']:g})"
     if privacy["epsilon"] is None:
+        figure, axes = _canvas(title, summary["unsafe"])
         axes.text(0.5, 0.5, "no noise: no guarantee", transform=axes.transAxes, ha="center")
         return _svg(figure)
-    attempts = list(range(1, len(metrics) + 1))
+    figure, (upper, lower) = _stacked(title, summary["unsafe"])
+    attempts = range(len(metrics) + 1)
     curves = (
-        ("epsilon_if_all_others_collude", WARN, "-.", "everyone else colludes"),
-        ("epsilon", ACCENT, "-", "the claim"),
-        ("epsilon_outsider", MUTED, "--", "outsider with the model"),
+        (upper, "epsilon", ACCENT, "-", "the claim"),
+        (upper, "epsilon_outsider", MUTED, "--", "an outsider with the model"),
+        (lower, "epsilon_if_all_others_collude", WARN, "-.", "everyone else colludes"),
     )
-    for key, colour, line, label in curves:
-        values = [row[key] for row in metrics]
+    for axes, key, colour, line, label in curves:
+        values = [0.0, *(row[key] for row in metrics)]
         text = f"{label}: {privacy[key]:.3g}"
         axes.plot(attempts, values, color=colour, linewidth=2, linestyle=line, label=text)
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("attempt", fontsize=9)
-    axes.set_ylabel("epsilon", fontsize=9)
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    _mark_void(upper, metrics)
+    if target.epsilon is not None:
+        text = f"target {target.epsilon:g}, for {target.attempts} attempts"
+        upper.axhline(target.epsilon, color=INK, linewidth=1.2, linestyle=(0, (1, 1)), label=text)
+    for axes in (upper, lower):
+        if target.attempts > target.rounds:
+            shown = "reserved retries" if axes is upper else None
+            axes.axvspan(target.rounds, target.attempts, color="#e4e7eb", alpha=0.7, label=shown)
+        axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.02)
+        axes.set_xlim(0, max(target.attempts, len(metrics)))
+        axes.set_ylabel("epsilon", fontsize=9)
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.03))
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    lower.set_xlabel("attempt", fontsize=9)
     return _svg(figure)
+
+
+def _stacked(title: str, unsafe: Sequence[str]) -> tuple[Figure, tuple[Any, Any]]:
+    """Return a tall and a low panel over one axis of attempts, with room for words beside them."""
+    figure, axes = _canvas(title, unsafe)
+    axes.remove()
+    figure.subplots_adjust(left=0.1, right=0.63, hspace=0.14)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for panel in (upper, lower):
+        _plain(panel)
+    figure.suptitle(title, x=0.1, y=0.975, ha="left", fontsize=10.5, color=INK)
+    return figure, (upper, lower)
+
+
+def _mark_void(axes: Any, metrics: Rows) -> None:
+    """Mark the attempts that released nothing and were charged all the same."""
+    void = [(n, row["epsilon"]) for n, row in enumerate(metrics, start=1) if not row["closed"]]
+    if void:
+        axes.plot(
+            *zip(*void, strict=True),
+            "x",
+            color=WARN,
+            markersize=6,
+            label="void, charged all the same",
+        )
 
 
 def bytes_per_round(summary: Mapping[str, Any], metrics: Rows) -> str:

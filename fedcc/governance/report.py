@@ -1,6 +1,7 @@
 """`report.html`: one self-contained page made from the run's own files, readable offline."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,20 @@ def wire_table(path: Path) -> list[tuple[str, str, int, int]]:
     return [(name, kind, count, size) for (name, kind), (count, size) in totals.items()]
 
 
+def factor_in_words(epsilon: float | None) -> str:
+    """Return e^epsilon in words that do not pretend to precision."""
+    if epsilon is None or epsilon > math.log(1000):
+        return "more than 1,000"
+    factor = math.exp(epsilon)
+    return f"{factor:.2f}" if factor < 10 else f"{factor:.0f}"
+
+
 def write_report(
     folder: Path,
     summary: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
     warnings: Sequence[str],
+    target: figures.Target,
 ) -> None:
     """Write `figures/*.svg` and `report.html` from summary, metrics and wire log.
 
@@ -49,6 +59,7 @@ def write_report(
         summary: the content of `summary.json`.
         metrics: the lines of `metrics.jsonl`.
         warnings: what the reader must be told about the plan.
+        target: what the noise was calibrated to.
 
     Raises:
         OSError: if they cannot be written.
@@ -56,7 +67,7 @@ def write_report(
     wire = wire_table(folder / "wire.jsonl")
     pictures = {
         "convergence": figures.convergence(summary, metrics),
-        "epsilon": figures.epsilon_burn_down(summary, metrics),
+        "epsilon": figures.epsilon_burn_down(summary, metrics, target),
         "bytes": figures.bytes_per_round(summary, metrics),
         "aggregator_view": figures.aggregator_view(summary, wire),
     }
@@ -71,7 +82,12 @@ def write_report(
         lstrip_blocks=True,
     )
     page = environment.get_template(TEMPLATE).render(
-        s=summary, wire=wire, pictures=pictures, not_covered=NOT_COVERED, warnings=warnings
+        s=summary,
+        wire=wire,
+        pictures=pictures,
+        not_covered=NOT_COVERED,
+        warnings=warnings,
+        factor=factor_in_words(summary["privacy"]["epsilon"]),
     )
     partial = folder / ".report.html.partial"
     partial.write_text(page, encoding="utf-8")

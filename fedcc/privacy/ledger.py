@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fedcc.errors import BudgetExceeded, ProtocolError
-from fedcc.hash_chain import HashChain
+from fedcc.hash_chain import FrozenChain, HashChain
 from fedcc.privacy.accounting import PrivacyEvent, epsilon_of_mu, mu_of_epsilon
 
 Entry = tuple[str, int, int]  # run, round, attempt: used once
@@ -76,6 +76,21 @@ class Ledger:
         except BaseException:
             chain.close()
             raise
+
+    @classmethod
+    def read(cls, path: Path | None, *, max_epsilon: float | None, delta: float) -> "Ledger":
+        """Read a ledger that may be in use; nothing is written and nothing can be charged.
+
+        Args:
+            path: of the file; `None`, or one that is not there, is an empty ledger.
+            max_epsilon: as for `open`.
+            delta: as for `open`.
+
+        Raises:
+            ProtocolError: if the chain is broken.
+            OSError: if the file cannot be read.
+        """
+        return cls(FrozenChain(path), max_epsilon, delta)
 
     @property
     def events(self) -> tuple[PrivacyEvent, ...]:

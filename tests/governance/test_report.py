@@ -1,5 +1,6 @@
 """The report: made from the run's own files, self-contained, and honest about what is missing."""
 
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -8,7 +9,7 @@ import pytest
 from conftest import read_lines
 
 from fedcc.federation.simulation import RunResult
-from fedcc.governance.report import NOT_COVERED, wire_table
+from fedcc.governance.report import NOT_COVERED, factor_in_words, wire_table
 
 Run = Callable[..., RunResult]
 
@@ -62,3 +63,57 @@ def test_the_wire_table_adds_up_to_the_wire_log(result: RunResult) -> None:
 
     assert sum(size for *_, size in table) == sum(line["bytes"] for line in lines)
     assert sum(count for _, _, count, _ in table) == len(lines)
+
+
+def figure_of(result: RunResult) -> str:
+    return (result.run_dir / "figures" / "epsilon.svg").read_text()
+
+
+def test_the_burn_down_names_unit_target_and_all_three_observers(result: RunResult) -> None:
+    figure, privacy = figure_of(result), result.summary["privacy"]
+
+    for text in (
+        f"Epsilon spent per {privacy['unit']} at a site (delta 1e-05)",
+        "target 1, for 4 attempts",  # 2 rounds and the 2 reserved retries
+        "reserved retries",
+        f"the claim: {privacy['epsilon']:.3g}",
+        f"an outsider with the model: {privacy['epsilon_outsider']:.3g}",
+        f"everyone else colludes: {privacy['epsilon_if_all_others_collude']:.3g}",
+    ):
+        assert text in figure
+    assert "void" not in figure
+
+
+def test_the_burn_down_marks_what_was_void_and_charged(run_calls: Run) -> None:
+    lossy = ("sites=4", "privacy.min_sites=3", "federation.drop=[{site: 2, round: 2, attempts: 1}]")
+
+    assert "void, charged all the same" in figure_of(run_calls(*lossy))
+
+
+def test_without_noise_there_is_no_curve_and_no_explanation_of_numbers(run_calls: Run) -> None:
+    run = run_calls("privacy=none")
+
+    assert "no noise: no guarantee" in figure_of(run)
+    assert "What epsilon means here" not in (run.run_dir / "report.html").read_text()
+
+
+def test_the_report_says_in_words_what_the_unit_and_the_numbers_mean(
+    result: RunResult, run_calls: Run
+) -> None:
+    page = (result.run_dir / "report.html").read_text()
+    exposed = run_calls("crypto=none", folder="exposed").run_dir / "report.html"
+
+    factor = math.exp(result.summary["privacy"]["epsilon"])
+    for text in ("What epsilon means here", "record at one site", f"{factor:.2f} times"):
+        assert text in page
+    assert "single updates are exposed" not in page
+    assert "single updates are exposed" in exposed.read_text()
+
+
+def test_a_large_epsilon_is_not_printed_as_a_precise_factor() -> None:
+    assert [factor_in_words(e) for e in (math.log(2), 3.0, 8.0, None)] == [
+        "2.00",
+        "20",
+        "more than 1,000",
+        "more than 1,000",
+    ]

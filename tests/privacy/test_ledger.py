@@ -128,3 +128,20 @@ def test_a_killed_process_never_loses_a_charge_that_it_announced(tmp_path: Path)
         ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
         assert len(ledger.events) >= announced
         ledger.close()
+
+
+def test_a_ledger_that_is_read_counts_like_an_open_one_and_cannot_be_charged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "site.jsonl"
+    with_one = Ledger.open(path, max_epsilon=1.0, delta=1e-5)
+    with_one.reserve(charge(1), now=NOW)
+    before = path.read_bytes()
+
+    seen = Ledger.read(path, max_epsilon=1.0, delta=1e-5)
+
+    assert seen.events == with_one.events and seen.epsilon() == with_one.epsilon()
+    with pytest.raises(ProtocolError, match="reading alone"):
+        seen.reserve(charge(2), now=NOW)
+    assert path.read_bytes() == before and len(seen.events) == 1
+    with_one.close()

@@ -1,0 +1,257 @@
+"""What a run would cost and who would refuse it, before anything is spent.
+
+The plan is made by the code that makes it for a run, a site's consent is asked of the policy and
+the ledger that it would be asked of, and the numbers are those that the run will write into
+`summary.json`. Nothing is trained, nothing is written, ledgers are read and not locked; no row is
+opened unless asked for, and an encoder's weights never are.
+"""
+
+import dataclasses
+import math
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fedcc.crypto import contexts
+from fedcc.data.inspection import DataMap, inspect_data
+from fedcc.data.partition import check_partition
+from fedcc.errors import (
+    BudgetExceeded,
+    ConfigError,
+    FedccError,
+    PolicyViolation,
+    RecordError,
+)
+from fedcc.federation import planning
+from fedcc.federation.earlier_runs import EarlierRuns, find_earlier_runs
+from fedcc.federation.engines.launch import check_engine
+from fedcc.federation.features import build_recipe
+from fedcc.federation.progress import silent
+from fedcc.federation.round_cost import RoundCost, measure_round
+from fedcc.federation.run_folder import refuse_used
+from fedcc.federation.settings import RunPlan, SimulationSettings
+from fedcc.federation.simulated_data import task_of
+from fedcc.federation.site_opening import site_policy
+from fedcc.federation.site_policy import SitePolicy
+from fedcc.federation.traffic import Traffic, forecast_traffic
+from fedcc.privacy.accounting import PrivacyEvent, ThreeEpsilons, three_epsilons
+from fedcc.privacy.ledger import Ledger
+from fedcc.rng import generator
+
+MOST_ATTEMPTS = 1 << 20  # beyond this many a budget is called unlimited
+ROUND_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the noise table, times the planned rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteOutlook:
+    """What one site has spent, what this plan would add, and whether it would take part."""
+
+    name: str
+    ledger: Path | None  # None: a fresh one in the run folder
+    budget: float | None  # lifetime epsilon that its ledger admits; None for no limit
+    spent: ThreeEpsilons
+    after_rounds: ThreeEpsilons  # of its whole ledger
+    attempts_left: int | None  # of this plan's noise within its budget; None for no limit
+    refusal: FedccError | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpsilonForecast:
+    """The three epsilons of this run alone, after so many charged attempts."""
+
+    attempts: int
+    n_min_survivors: ThreeEpsilons  # the claim: what is guaranteed
+    all_sites: ThreeEpsilons  # when no site is lost
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseRow:
+    """The noise with which so many rounds cost the target."""
+
+    rounds: int
+    noise_multiplier: float
+    share_sd: float  # of one site's share per coordinate, gradient units
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Everything that is known of a run before it."""
+
+    settings: SimulationSettings
+    plan: RunPlan
+    cohort: tuple[str, ...]  # the sites that would take part
+    epsilons: tuple[EpsilonForecast, EpsilonForecast]  # after all rounds, after all retries
+    noise_by_rounds: tuple[NoiseRow, ...]
+    sites: tuple[SiteOutlook, ...]
+    traffic: Traffic
+    cost: RoundCost
+    earlier: EarlierRuns
+    rows: DataMap | None  # None: not opened
+    warnings: tuple[str, ...]
+    error: FedccError | None  # why the run would end at once
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code with which the run would end, as far as this can be known."""
+        return 0 if self.error is None else self.error.exit_code
+
+
+def forecast(
+    settings: SimulationSettings, *, runs: Path, open_rows: bool, now: datetime
+) -> Forecast:
+    """Return the forecast of a simulated run.
+
+    Args:
+        settings: of the run.
+        runs: folder with earlier runs; it need not exist.
+        open_rows: whether to read the data set and count what the gates leave out.
+        now: current time with a zone, the cutoff of consent.
+
+    Raises:
+        FedccError: for settings or data that cannot be run at all.
+    """
+    warnings = planning.warnings(settings, repeated_rows=0)
+    plan = _checked_plan(settings)
+    rows = _opened_rows(settings, now) if open_rows else None
+    sites = tuple(_outlook(settings, plan, name) for name in plan.sites)
+    error = verdict(settings, plan, sites)
+    willing = tuple(site.name for site in sites if site.refusal is None)
+    cohort = willing if error is None else plan.sites
+    return Forecast(
+        settings=settings,
+        plan=plan,
+        cohort=cohort,
+        epsilons=(_epsilons(plan, plan.rounds), _epsilons(plan, plan.max_attempts)),
+        noise_by_rounds=_noise_table(plan),
+        sites=sites,
+        traffic=forecast_traffic(plan, cohort),
+        cost=measure_round(plan),
+        earlier=find_earlier_runs(runs, plan, settings.engine.name),
+        rows=rows,
+        warnings=warnings + (rows.warnings if rows is not None else ()),
+        error=error,
+    )
+
+
+def _checked_plan(settings: SimulationSettings) -> RunPlan:
+    """Check everything that a run checks before it opens data, and make its plan.
+
+    Raises:
+        FedccError: with the words of the run.
+    """
+    task = task_of(settings)
+    task.check(settings.data)
+    check_partition(settings.data, settings.partition)
+    check_engine(settings.engine.name)
+    if settings.run.dir is not None:
+        refuse_used(Path(settings.run.dir))
+    plan = planning.make_plan(
+        settings,
+        build_recipe(settings, silent),
+        task.n_outputs(settings.data),
+        run=secrets.token_hex(8),
+        public_seed=secrets.randbelow(2**62) if settings.seed is None else settings.seed,
+    )
+    if plan.masked:
+        contexts.check_seed_compression()
+    return plan
+
+
+def _opened_rows(settings: SimulationSettings, now: datetime) -> DataMap:
+    rng = generator(settings.seed, "partition")
+    return inspect_data(settings.data, settings.partition, settings.sites, rng=rng, now=now)
+
+
+def _epsilons(plan: RunPlan, attempts: int) -> EpsilonForecast:
+    everybody = dataclasses.replace(plan, min_sites=len(plan.sites))
+    return EpsilonForecast(
+        attempts=attempts,
+        n_min_survivors=three_epsilons([plan.event] * attempts, delta=plan.delta),
+        all_sites=three_epsilons([everybody.event] * attempts, delta=plan.delta),
+    )
+
+
+def _noise_table(plan: RunPlan) -> tuple[NoiseRow, ...]:
+    """Return the noise for other numbers of rounds: mu^2 adds, so its sd grows by the root."""
+    if plan.noise == "none" or plan.step == "class_means":  # class means have one round
+        return ()
+    reserved = plan.max_attempts - plan.rounds
+    counts = {max(1, round(plan.rounds * factor)) for factor in ROUND_FACTORS}
+    rows = []
+    for rounds in sorted(counts):
+        scale = math.sqrt((rounds + reserved) / plan.max_attempts)
+        share_sd = scale * math.sqrt(plan.own_variance)
+        sigma = scale * plan.noise_multiplier
+        rows.append(NoiseRow(rounds=rounds, noise_multiplier=sigma, share_sd=share_sd))
+    return tuple(rows)
+
+
+def _outlook(settings: SimulationSettings, plan: RunPlan, name: str) -> SiteOutlook:
+    """Return what a site would say, asked of its own policy and ledger."""
+    # The policy is asked about the plan alone, so names stand in for identity keys.
+    policy = site_policy(plan, settings, dict.fromkeys(plan.sites, b""))
+    folder = None if settings.ledger.dir is None else Path(settings.ledger.dir)
+    path = None if folder is None else folder / f"{name}.jsonl"
+    try:
+        ledger = Ledger.read(path, max_epsilon=policy.max_epsilon, delta=policy.delta)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigError(
+            f"ledger.dir: {path} cannot be read: {reason}. Name another folder."
+        ) from error
+    later = [*ledger.events, *[plan.event] * plan.rounds]
+    return SiteOutlook(
+        name=name,
+        ledger=path,
+        budget=policy.max_epsilon,
+        spent=three_epsilons(ledger.events, delta=plan.delta),
+        after_rounds=three_epsilons(later, delta=plan.delta),
+        attempts_left=attempts_within(ledger, plan.event),
+        refusal=refusal(plan, policy, ledger),
+    )
+
+
+def refusal(plan: RunPlan, policy: SitePolicy, ledger: Ledger) -> FedccError | None:
+    """Return why a site would not begin a run, in the order in which it asks."""
+    try:
+        policy.check(plan)
+        ledger.check(plan.event, plan.rounds)
+    except (PolicyViolation, BudgetExceeded) as error:
+        return error
+    return None
+
+
+def attempts_within(ledger: Ledger, event: PrivacyEvent) -> int | None:
+    """Return how many more such events a ledger admits; `None` for practically any number."""
+    low, high = 0, MOST_ATTEMPTS  # low is admitted, high is not
+    if _admits(ledger, event, high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _admits(ledger, event, middle) else (low, middle)
+    return low
+
+
+def _admits(ledger: Ledger, event: PrivacyEvent, times: int) -> bool:
+    try:
+        ledger.check(event, times)
+    except BudgetExceeded:
+        return False
+    return True
+
+
+def verdict(
+    settings: SimulationSettings, plan: RunPlan, sites: tuple[SiteOutlook, ...]
+) -> FedccError | None:
+    """Return why the run would end at once, or `None`; a minority that refuses does not end it."""
+    if settings.data.consent is None:
+        return RecordError(
+            f"the data YAML '{settings.data.name}' has no consent block, so no row may train. Add "
+            "consent: {basis: public_dataset, source: …} or {basis: per_row, columns: {…}}."
+        )
+    refusals = [site.refusal for site in sites if site.refusal is not None]
+    dealer_vetoes = plan.scheme != "none" and isinstance(sites[0].refusal, PolicyViolation)
+    if dealer_vetoes or len(sites) - len(refusals) < plan.min_sites:
+        return refusals[0]
+    return None
