@@ -13,7 +13,7 @@ from fedcc.federation.settings import RunPlan, SimulationSettings
 from fedcc.models.heads import build_module
 from fedcc.privacy.accounting import epsilon_of_mu
 from fedcc.privacy.noise_shares import gaussian_share
-from fedcc.rng import byte_source
+from fedcc.rng import bernoulli, byte_source
 from fedcc.tasks.task import Examples, FeatureRecipe, Task
 from fedcc.training.baselines import Noise, train_centrally
 from fedcc.training.evaluate import logits
@@ -58,14 +58,15 @@ class Comparison:
         """Return every baseline; those that need noise are `None` without privacy.
 
         Args:
-            same_noise: the very noise of the run's sums, or `None` if it was not kept.
+            same_noise: the very noise of the run's sums, or `None` if it was not kept. It is of no
+                use where sites drew batches: those are not kept.
         """
         plan, sites = self._plan, len(self._sites)
         central_variance = (plan.noise_multiplier * plan.sensitivity) ** 2
         values: dict[str, float | None] = dict.fromkeys(NAMES)
         clear = self._plan_for(0.0)
         values["central_no_privacy"] = self._train(self._pool, clear, None)
-        if same_noise is not None:
+        if same_noise is not None and plan.sample_rate == 1:
             values["central_dp_same_noise"] = self._train(self._pool, plan, same_noise)
         if plan.noise == "none":
             alone = [self._train(site, self._alone(clear), None) for site in self._sites]
@@ -93,7 +94,8 @@ class Comparison:
         plan, training = self._plan, self._settings.training
         effective = math.inf
         if variance > 0:
-            mu = math.sqrt(plan.max_attempts * plan.sensitivity**2 / variance)
+            # As in calibration: of a full-batch sum with the same noise per row.
+            mu = plan.sample_rate * math.sqrt(plan.max_attempts * plan.sensitivity**2 / variance)
             effective = epsilon_of_mu(mu, plan.delta)
         return dataclasses.replace(
             plan,
@@ -111,12 +113,17 @@ class Comparison:
 
         return noise
 
+    def _batch(self, round_number: int, n_units: int) -> NDArray[np.bool_]:
+        source = byte_source(self._seed, "baseline", "batch", round_number)
+        return bernoulli(n_units, self._plan.sample_rate, source)
+
     def _train(self, examples: Examples, plan: RunPlan, noise: Noise | None) -> float | None:
         parameters = train_centrally(
             private_sum(plan, examples),
             plan.rule,
             initial=starting_point(plan, self._recipe),
             noise=noise,
+            batch=self._batch if plan.sample_rate < 1 else None,
         )
         scores = logits(build_module(plan.shape), parameters, self._test.features)
         return self._task.utility(scores, self._test.labels)

@@ -181,6 +181,10 @@ def _check_training(settings: SimulationSettings) -> None:
             )
         if settings.rounds != 1:
             raise ValueError(f"training=one_round has one round, got rounds={settings.rounds}")
+        if settings.privacy.rate < 1:
+            raise ValueError(
+                "training=one_round sums every row once: use privacy.sample_rate=null with it"
+            )
     elif training.learning_rate is None and model.learning_rate is None:
         raise ValueError("training.learning_rate must be given for gradient steps")
     if training.prior == "label_names" and settings.task.name != "intent":
@@ -255,6 +259,7 @@ class RunPlan:
     noise_multiplier: float
     own_variance: float
     sensitivity: float
+    sample_rate: float
     unit: str
     delta: float
     max_grad_norm: float
@@ -323,7 +328,7 @@ class RunPlan:
             own_variance=self.own_variance,
             min_sites=self.min_sites,
             tolerated_collusion=self.tolerated_collusion,
-            sample_rate=1.0,
+            sample_rate=self.sample_rate,
             unit=self.unit,
         )
 

@@ -57,6 +57,13 @@ def epsilons(plan: RunPlan, attempts: int) -> dict[str, float | None]:
     }
 
 
+def _accountant(plan: RunPlan) -> str | None:
+    """Return which accounting the epsilons come from."""
+    if plan.noise == "none":
+        return None
+    return "rdp" if plan.event.sampled else "gaussian_exact"
+
+
 def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> dict[str, Any]:
     """Return the whole contract; every key is always there."""
     consent = settings.data.consent
@@ -94,9 +101,9 @@ def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> 
             "min_sites": plan.min_sites,
             "noise_multiplier": plan.noise_multiplier if plan.noise != "none" else None,
             "max_grad_norm": plan.max_grad_norm,
-            "sample_rate": 1.0,
+            "sample_rate": plan.sample_rate,
             "steps": facts.attempts,
-            "accountant": "gaussian_exact" if plan.noise != "none" else None,
+            "accountant": _accountant(plan),
             "cross_check_epsilon": cross_check_epsilon(
                 [plan.event] * facts.attempts, delta=plan.delta
             ),

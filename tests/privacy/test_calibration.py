@@ -18,6 +18,7 @@ def settings(**changes: object) -> PrivacySettings:
         "tolerated_collusion": 1,
         "min_sites": None,
         "reserved_retries": 2,
+        "sample_rate": None,
     }
     return PrivacySettings(**{**values, **changes})  # type: ignore[arg-type]
 
