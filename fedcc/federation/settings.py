@@ -42,6 +42,7 @@ class FederationSettings:
 
     timeout_seconds: float
     join_timeout_seconds: float
+    reply_seconds: float | None  # period of the schedule on which updates leave; None for at once
     organisations: dict[str, str] | None
     drop: tuple[Dropout, ...]
 
@@ -49,6 +50,11 @@ class FederationSettings:
         """Check the ranges."""
         if not self.timeout_seconds > 0 or not self.join_timeout_seconds > 0:
             raise ValueError("time-outs must be > 0")
+        if self.reply_seconds is not None and not 0 < self.reply_seconds < self.timeout_seconds:
+            raise ValueError(
+                "reply_seconds must be null, or > 0 and below timeout_seconds "
+                f"({self.timeout_seconds:g}), got {self.reply_seconds:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +160,13 @@ class SimulationSettings:
                 f"privacy.min_sites ({self.privacy.min_sites}) exceeds sites ({self.sites})"
             )
         _check_training(self)
+        waiting = self.sites * (self.federation.reply_seconds or 0.0)
+        if self.engine.name == "inprocess" and waiting >= self.federation.timeout_seconds:
+            raise ValueError(
+                f"federation.reply_seconds of {self.sites} sites add up to {waiting:g} s in one "
+                "process and must stay below federation.timeout_seconds "
+                f"({self.federation.timeout_seconds:g})"
+            )
         for dropout in self.federation.drop:
             if dropout.site > self.sites or dropout.round > self.rounds:
                 raise ValueError(

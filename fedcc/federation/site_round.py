@@ -189,6 +189,10 @@ class Site:
         self.watch.refusals.append(error)
         self._note("refuse", f"{exchange}: {type(error).__name__}: {error}")
 
+    def note_overrun(self, exchange: Exchange, periods: int) -> None:
+        """Note in the site's own log that an answer missed its place in the reply schedule."""
+        self._note("overrun", f"{exchange}: {periods} reply period(s) late")
+
     def _note(self, action: str, subject: str) -> None:
         self._audit.note(action, subject, now=self._now())
 
