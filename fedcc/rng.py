@@ -67,5 +67,7 @@ def uniform(size: int, source: ByteSource) -> NDArray[np.float64]:
     The values are (k + 1/2) / 2^52 for a uniform integer k, so 0 and 1 never occur.
     """
     words = np.frombuffer(source(8 * size), dtype="<u8") >> np.uint64(64 - _UNIFORM_BITS)
-    values: NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-_UNIFORM_BITS
+    values: NDArray[np.float64] = words.astype(np.float64)
+    values += 0.5
+    values *= 2.0**-_UNIFORM_BITS
     return values

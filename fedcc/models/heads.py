@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.utils import skip_init
 
 ModelName = Literal["linear", "hinge", "mlp"]
 
@@ -65,7 +64,7 @@ def build_module(shape: HeadShape) -> nn.Module:
 
 def _linear(n_inputs: int, n_outputs: int, *, bias: bool) -> nn.Module:
     """Return a layer of zeros; torch's own start would draw from its global generator."""
-    layer = skip_init(nn.Linear, n_inputs, n_outputs, bias=bias)
+    layer = nn.Linear(n_inputs, n_outputs, bias=bias, device="meta").to_empty(device="cpu")
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.zero_()
