@@ -5,13 +5,11 @@ shape of BANKING77 (10,003 x 384, 77 classes). All private sums are checked agai
 first. "Non-private" is one plain pass over all rows; encryption is one upload's, without masks.
 
     python simulations/benchmarks/dp_step.py [--rows 10003 --out FILE]
-
-Goals: 40 private rounds within 3 CPU-seconds; a step at most 1.5 times the non-private one and at
-least 30 times faster than Opacus' hooks at full batch; noise and dither at most 5 % of a round.
+Goals: 40 private rounds in 3 CPU-seconds; a step at most 1.5 times the non-private one and 30 times
+faster than Opacus' hooks at full batch; noise and dither at most 5 % of a round.
 """
 
 import argparse
-import math
 import os
 import resource
 import time
@@ -111,8 +109,7 @@ def compare(count: int) -> list[str]:
         against = f"{value / cost[PLAIN]:.2f} | {value / cost[OURS]:.1f}"
         lines.append(f"| {name} | {1e3 * value:.1f} | {against} |")
     private = cost[OURS] + extra
-    return [
-        *lines,
+    return lines + [
         f"\nnoise and dither {1e3 * extra:.2f} ms, encryption {1e3 * sealed:.2f} ms a round",
         f"noise and dither: {extra / private:.1%} of the private compute",
         f"{ROUNDS} private rounds: {ROUNDS * private:.2f} CPU-seconds",
@@ -129,13 +126,13 @@ def scale(counts: list[int]) -> list[str]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         size = f"{1e6 * costs[-1] / count:.2f} | {rows.features.nbytes / 2**20:.0f} | {peak:.0f}"
         lines.append(f"| {count:,} | {costs[-1]:.3f} | {size} |")
-    slope = math.log(costs[-1] / costs[0]) / math.log(counts[-1] / counts[0])
+    slope = np.log(costs[-1] / costs[0]) / np.log(counts[-1] / counts[0])
     return [*lines, "", f"slope of log cost against log rows: {slope:.2f} (1 is linear)"]
 
 
 def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_003)
     parser.add_argument("--scale", default="10000,100000,1000000", help="two sizes or more")
     parser.add_argument("--out", type=Path, default=RESULTS)
