@@ -5,6 +5,7 @@ or written. The seeded stream fixes a simulation to the bit; it is never used fo
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 
@@ -44,11 +45,29 @@ def generator(seed: int | None, *path: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=_derived_key(seed, path)))
 
 
+def bernoulli(size: int, chance: float, source: ByteSource) -> NDArray[np.bool_]:
+    """Return independent draws that are true with a chance of at most `chance`, shape `(size,)`.
+
+    The chance is `chance` rounded down to a multiple of 2^-52, so a draw is never likelier than an
+    account that is told `chance` believes.
+
+    Raises:
+        ValueError: if `chance` is not inside [0, 1].
+    """
+    if not 0 <= chance <= 1:
+        raise ValueError(f"chance must be inside [0, 1], got {chance}")
+    words = np.frombuffer(source(8 * size), dtype="<u8") >> np.uint64(64 - _UNIFORM_BITS)
+    drawn: NDArray[np.bool_] = words < np.uint64(math.floor(chance * 2.0**_UNIFORM_BITS))
+    return drawn
+
+
 def uniform(size: int, source: ByteSource) -> NDArray[np.float64]:
     """Return `size` float64 values strictly inside (0, 1), 52 random bits each, shape `(size,)`.
 
     The values are (k + 1/2) / 2^52 for a uniform integer k, so 0 and 1 never occur.
     """
     words = np.frombuffer(source(8 * size), dtype="<u8") >> np.uint64(64 - _UNIFORM_BITS)
-    values: NDArray[np.float64] = (words.astype(np.float64) + 0.5) * 2.0**-_UNIFORM_BITS
+    values: NDArray[np.float64] = words.astype(np.float64)
+    values += 0.5
+    values *= 2.0**-_UNIFORM_BITS
     return values

@@ -12,31 +12,38 @@ from flwr.clientapp import ClientApp
 
 from fedcc.errors import ConfigError, FedccError
 from fedcc.federation.messages import UNAVAILABLE, Exchange, Parcel
+from fedcc.federation.reply_schedule import ReplySchedule
 from fedcc.federation.site_round import Site
 
 
-def build_client_app(sites: Mapping[int, Site]) -> ClientApp:
+def build_client_app(sites: Mapping[int, Site], schedule: ReplySchedule) -> ClientApp:
     """Return the app that answers every exchange for the sites of this process.
 
     Args:
         sites: by Flower's `partition-id`; one in production, all of them in a simulation.
+        schedule: when answers leave.
     """
     app = ClientApp()
     for exchange in get_args(Exchange):
-        app.query(exchange)(_handler(exchange, sites))
+        app.query(exchange)(_handler(exchange, sites, schedule))
     return app
 
 
 def _handler(
-    exchange: Exchange, sites: Mapping[int, Site]
+    exchange: Exchange, sites: Mapping[int, Site], schedule: ReplySchedule
 ) -> Callable[[Message, Context], Message]:
     def handle(message: Message, context: Context) -> Message:
+        started = schedule.clock()
         try:
             site = sites[int(context.node_config["partition-id"])]
             reply = _answer(site, exchange, message)
+            # A refusal waits as an update does: when it comes tells as much.
+            if periods := schedule.wait(exchange, started):
+                site.note_overrun(exchange, periods)
         except Exception:
             # Not even the site's own log could be written; still no text leaves.
             reply = Parcel({"refused": UNAVAILABLE})
+            schedule.wait(exchange, started)
         return Message(reply.to_record(), reply_to=message)
 
     return handle

@@ -13,7 +13,7 @@ from fedcc.federation.settings import BASELINES, Baseline, RunPlan, SimulationSe
 from fedcc.models.heads import build_module
 from fedcc.privacy.accounting import epsilon_of_mu
 from fedcc.privacy.noise_shares import gaussian_share
-from fedcc.rng import byte_source
+from fedcc.rng import bernoulli, byte_source
 from fedcc.tasks.task import Examples, FeatureRecipe, Task
 from fedcc.training.baselines import Noise, train_centrally
 from fedcc.training.evaluate import logits
@@ -51,7 +51,8 @@ class Comparison:
         """Return every baseline; `None` for those not asked for or not there without privacy.
 
         Args:
-            same_noise: the very noise of the run's sums, or `None` if it was not kept.
+            same_noise: the very noise of the run's sums, or `None` if it was not kept. It is of no
+                use where sites drew batches: those are not kept.
         """
         values: dict[str, float | None] = dict.fromkeys(BASELINES)
         for name in self._settings.wanted_baselines:
@@ -68,7 +69,8 @@ class Comparison:
         if plan.noise == "none" and name != "central_dp_same_noise":
             return None
         if name == "central_dp_same_noise":
-            return self._train(self._pool, plan, same_noise) if same_noise is not None else None
+            kept = same_noise is not None and plan.sample_rate == 1
+            return self._train(self._pool, plan, same_noise) if kept else None
         # Of the sum of all sites: what a coalition may know makes it more than the central one.
         variance = {
             "central_dp": central,
@@ -91,7 +93,8 @@ class Comparison:
         plan, training = self._plan, self._settings.training
         effective = math.inf
         if variance > 0:
-            mu = math.sqrt(plan.max_attempts * plan.sensitivity**2 / variance)
+            # As in calibration: of a full-batch sum with the same noise per row.
+            mu = plan.sample_rate * math.sqrt(plan.max_attempts * plan.sensitivity**2 / variance)
             effective = epsilon_of_mu(mu, plan.delta)
         return dataclasses.replace(
             plan,
@@ -109,12 +112,17 @@ class Comparison:
 
         return noise
 
+    def _batch(self, round_number: int, n_units: int) -> NDArray[np.bool_]:
+        source = byte_source(self._seed, "baseline", "batch", round_number)
+        return bernoulli(n_units, self._plan.sample_rate, source)
+
     def _train(self, examples: Examples, plan: RunPlan, noise: Noise | None) -> float | None:
         parameters = train_centrally(
             private_sum(plan, examples),
             plan.rule,
             initial=starting_point(plan, self._recipe),
             noise=noise,
+            batch=self._batch if plan.sample_rate < 1 else None,
         )
         scores = logits(build_module(plan.shape), parameters, self._test.features)
         return self._task.utility(scores, self._test.labels)

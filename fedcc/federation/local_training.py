@@ -28,11 +28,14 @@ def private_sum(plan: RunPlan, examples: Examples) -> PrivateSum:
     """Return the clipped sum that the plan's step rule asks for.
 
     Raises:
-        PolicyViolation: if a label is not one of the plan's classes.
+        PolicyViolation: if a label is not one of the plan's classes, or the plan draws batches for
+            a step that has none.
     """
     n_classes = max(2, plan.n_outputs)
     if len(examples) and not 0 <= examples.labels.min() <= examples.labels.max() < n_classes:
         raise PolicyViolation("a label code lies outside the plan's classes.")
     if plan.step == "class_means":
+        if plan.sample_rate < 1:
+            raise PolicyViolation("the plan draws batches for class means, which hold every row.")
         return ClassSums(examples, plan.n_outputs, plan.max_grad_norm)
     return ClippedGradients(build_module(plan.shape), examples, plan.max_grad_norm)

@@ -1,12 +1,11 @@
 """From settings to the public plan: calibration, grid and step rule, before anything is spent."""
 
 import dataclasses
-import math
 
 from fedcc.errors import ConfigError
 from fedcc.federation.settings import RunPlan, SimulationSettings, TrainingSettings, data_sha256
 from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
-from fedcc.privacy.accounting import composed_mu, epsilon_of_mu
+from fedcc.privacy.accounting import epsilon
 from fedcc.privacy.calibration import calibrate, check_delta, tolerated
 from fedcc.privacy.noise_shares import choose_grid
 from fedcc.tasks.task import FeatureRecipe
@@ -138,6 +137,7 @@ def make_plan(
         noise_multiplier=noise.noise_multiplier,
         own_variance=noise.own_variance,
         sensitivity=sensitivity,
+        sample_rate=privacy.rate,
         unit=privacy.unit,
         delta=privacy.delta,
         max_grad_norm=settings.training.max_grad_norm,
@@ -150,7 +150,7 @@ def make_plan(
         learning_rate=step_size(training, settings.model, noise.effective_epsilon),
         logit_scale=training.logit_scale or 1.0,
         momentum=settings.training.momentum,
-        normaliser=float(public_rows),
+        normaliser=privacy.rate * public_rows,
         tail_fraction=settings.training.tail_fraction,
     )
 
@@ -186,8 +186,7 @@ def budget(plan: RunPlan, target: float | None) -> float | None:
 
 def full_cost(plan: RunPlan) -> float:
     """Return the claimed epsilon if every reserved attempt is used."""
-    mu = composed_mu([plan.event], "claim") * math.sqrt(plan.max_attempts)
-    return epsilon_of_mu(mu, plan.delta)
+    return epsilon([plan.event] * plan.max_attempts, delta=plan.delta)
 
 
 def unsafe(plan: RunPlan) -> list[str]:

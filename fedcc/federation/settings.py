@@ -52,6 +52,7 @@ class FederationSettings:
 
     timeout_seconds: float
     join_timeout_seconds: float
+    reply_seconds: float | None  # period of the schedule on which updates leave; None for at once
     organisations: dict[str, str] | None
     drop: tuple[Dropout, ...]
 
@@ -59,6 +60,11 @@ class FederationSettings:
         """Check the ranges."""
         if not self.timeout_seconds > 0 or not self.join_timeout_seconds > 0:
             raise ValueError("time-outs must be > 0")
+        if self.reply_seconds is not None and not 0 < self.reply_seconds < self.timeout_seconds:
+            raise ValueError(
+                "reply_seconds must be null, or > 0 and below timeout_seconds "
+                f"({self.timeout_seconds:g}), got {self.reply_seconds:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +170,13 @@ class SimulationSettings:
                 f"privacy.min_sites ({self.privacy.min_sites}) exceeds sites ({self.sites})"
             )
         _check_training(self)
+        waiting = self.sites * (self.federation.reply_seconds or 0.0)
+        if self.engine.name == "inprocess" and waiting >= self.federation.timeout_seconds:
+            raise ValueError(
+                f"federation.reply_seconds of {self.sites} sites add up to {waiting:g} s in one "
+                "process and must stay below federation.timeout_seconds "
+                f"({self.federation.timeout_seconds:g})"
+            )
         for dropout in self.federation.drop:
             if dropout.site > self.sites or dropout.round > self.rounds:
                 raise ValueError(
@@ -198,6 +211,10 @@ def _check_training(settings: SimulationSettings) -> None:
             )
         if settings.rounds != 1:
             raise ValueError(f"training=one_round has one round, got rounds={settings.rounds}")
+        if settings.privacy.rate < 1:
+            raise ValueError(
+                "training=one_round sums every row once: use privacy.sample_rate=null with it"
+            )
     elif training.learning_rate is None and model.learning_rate is None:
         raise ValueError("training.learning_rate must be given for gradient steps")
     if training.prior == "label_names" and settings.task.name != "intent":
@@ -272,6 +289,7 @@ class RunPlan:
     noise_multiplier: float
     own_variance: float
     sensitivity: float
+    sample_rate: float
     unit: str
     delta: float
     max_grad_norm: float
@@ -340,7 +358,7 @@ class RunPlan:
             own_variance=self.own_variance,
             min_sites=self.min_sites,
             tolerated_collusion=self.tolerated_collusion,
-            sample_rate=1.0,
+            sample_rate=self.sample_rate,
             unit=self.unit,
         )
 

@@ -35,6 +35,7 @@ from fedcc.federation.progress import (
     silent,
     stop_on_signal,
 )
+from fedcc.federation.reply_schedule import ReplySchedule
 from fedcc.federation.server_app import build_server_app
 from fedcc.federation.settings import SimulationSettings
 from fedcc.federation.site_opening import close_sites, open_sites
@@ -156,7 +157,10 @@ def _run_in_process(run: PreparedRun, monitor: Monitor, sites: list[Site], isola
         should_stop=monitor.stop.is_set,
     )
     grid = InProcessGrid(
-        build_client_app(dict(enumerate(sites))),
+        build_client_app(
+            dict(enumerate(sites)),
+            ReplySchedule(seconds=run.settings.federation.reply_seconds),
+        ),
         len(sites),
         offline=monitor.is_offline,
         after_exchange=monitor.after_exchange,

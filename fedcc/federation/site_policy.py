@@ -53,6 +53,8 @@ class SitePolicy:
             or (len(plan.sites) < MIN_ENCRYPTED_SITES and plan.scheme != "none"),
             "min_sites": not self.min_sites <= plan.min_sites <= len(plan.sites),
             "tolerated_collusion": plan.tolerated_collusion < max(1, self.min_collusion),
+            "sample_rate": not 0 < plan.sample_rate <= 1
+            or (plan.sample_rate < 1 and plan.noise != "local"),
             "neighbours": plan.neighbours != 0
             and (plan.neighbours % 2 or plan.neighbours <= plan.tolerated_collusion),
             "max_attempts": not 1 <= plan.rounds <= plan.max_attempts,
@@ -74,6 +76,8 @@ class SitePolicy:
         none = plan.noise == "none"
         self._refuse_if(none != (self.max_epsilon is None), "noise")
         mechanism = "gaussian_share" if shared and plan.masked else "gaussian_alone"
+        if plan.sample_rate < 1:
+            mechanism = "sampled_gaussian_alone"
         self._refuse_if(plan.mechanism != ("none" if none else mechanism), "mechanism")
         fits = grid_fits(
             plan.grid,

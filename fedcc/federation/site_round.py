@@ -46,7 +46,7 @@ from fedcc.governance.audit_log import AuditLog
 from fedcc.models.update import ModelState, apply_sum
 from fedcc.privacy.ledger import Charge, Ledger
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
-from fedcc.rng import byte_source
+from fedcc.rng import bernoulli, byte_source
 from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import PrivateSum
@@ -189,6 +189,10 @@ class Site:
         self.watch.refusals.append(error)
         self._note("refuse", f"{exchange}: {type(error).__name__}: {error}")
 
+    def note_overrun(self, exchange: Exchange, periods: int) -> None:
+        """Note in the site's own log that an answer missed its place in the reply schedule."""
+        self._note("overrun", f"{exchange}: {periods} reply period(s) late")
+
     def _note(self, action: str, subject: str) -> None:
         self._audit.note(action, subject, now=self._now())
 
@@ -285,10 +289,14 @@ class Site:
     def _noised_update(
         self, running: _Running, round_number: int, attempt: int, state: ModelState
     ) -> NDArray[np.int64]:
-        """Clip, sum, clamp the noiseless sum, add the noise share, round with a dither."""
+        """Draw a batch if planned, clip, sum, clamp, add the noise share, round with a dither."""
         plan = running.plan
         place = (self.name, round_number, attempt)
-        clamped = clamp_to_box(running.sums.sum_at(state.parameters), plan.box)
+        drawn = None
+        if plan.sample_rate < 1:
+            source = byte_source(self._seed, "sample", *place)
+            drawn = bernoulli(running.sums.n_units, plan.sample_rate, source)
+        clamped = clamp_to_box(running.sums.sum_at(state.parameters, drawn), plan.box)
         noise = byte_source(self._seed, "noise", *place)
         share = gaussian_share(clamped.size, plan.own_variance, noise)
         dither = byte_source(self._seed, "dither", *place)

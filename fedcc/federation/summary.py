@@ -67,9 +67,9 @@ def privacy_block(plan: RunPlan, attempts: int) -> dict[str, Any]:
         "min_sites": plan.min_sites,
         "noise_multiplier": plan.noise_multiplier if plan.noise != "none" else None,
         "max_grad_norm": plan.max_grad_norm,
-        "sample_rate": 1.0,
+        "sample_rate": plan.sample_rate,
         "steps": attempts,
-        "accountant": "gaussian_exact" if plan.noise != "none" else None,
+        "accountant": _accountant(plan),
         "cross_check_epsilon": cross_check_epsilon([plan.event] * attempts, delta=plan.delta),
     }
 
@@ -97,6 +97,13 @@ def bytes_block(
             None if down_per_round is None else down_per_round / parameters
         ),
     }
+
+
+def _accountant(plan: RunPlan) -> str | None:
+    """Return which accounting the epsilons come from."""
+    if plan.noise == "none":
+        return None
+    return "rdp" if plan.event.sampled else "gaussian_exact"
 
 
 def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> dict[str, Any]:

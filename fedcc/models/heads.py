@@ -50,15 +50,25 @@ class HeadShape:
 def build_module(shape: HeadShape) -> nn.Module:
     """Return the module; input shape `(n, n_features)`, output shape `(n, n_outputs)`: logits.
 
-    There is no bias in the first layer: features carry a constant, or are centred.
+    All parameters are zero. There is no bias in the first layer: features carry a constant, or are
+    centred.
     """
     if shape.hidden:
         return nn.Sequential(
-            nn.Linear(shape.n_features, shape.hidden, bias=False),
+            _linear(shape.n_features, shape.hidden, bias=False),
             nn.Tanh(),
-            nn.Linear(shape.hidden, shape.n_outputs),
+            _linear(shape.hidden, shape.n_outputs, bias=True),
         )
-    return nn.Linear(shape.n_features, shape.n_outputs, bias=False)
+    return _linear(shape.n_features, shape.n_outputs, bias=False)
+
+
+def _linear(n_inputs: int, n_outputs: int, *, bias: bool) -> nn.Module:
+    """Return a layer of zeros; torch's own start would draw from its global generator."""
+    layer = nn.Linear(n_inputs, n_outputs, bias=bias, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    return layer
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -1,23 +1,31 @@
-"""Exact accounting of full-batch Gaussian steps; events are stored, epsilon is computed.
+"""Accounting of Gaussian steps; events are stored, epsilon is computed.
 
-A step with L2 sensitivity D and noise standard deviation s is Gaussian-DP with mu = D / s; adaptive
-composition adds mu^2, and (epsilon, delta) follows in closed form. The sum of mu^2 is also a valid
-lifetime filter (Koskela, Tobaben, Honkela, "Individual Privacy Accounting with Gaussian
-Differential Privacy", 2022). Neighbours differ by one record at one site (add or remove).
+A full-batch step with L2 sensitivity D and noise standard deviation s is Gaussian-DP with mu = D /
+s; adaptive composition adds mu^2, and (epsilon, delta) follows exactly, in closed form. The sum of
+mu^2 is also a valid lifetime filter (Koskela, Tobaben, Honkela, "Individual Privacy Accounting with
+Gaussian Differential Privacy", 2022). A Poisson-sampled step is no Gaussian-DP step: as soon as one
+is among the events, all of them compose by Renyi divergences (see `renyi`), which never reports
+less. Neighbours differ by one protection unit at one site (add or remove).
 
 Three observers are told apart: an outsider with the model, the claim (a coalition of up to f sites,
 with or without the aggregator) and everyone else colluding against one site.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
-Mechanism = Literal["gaussian_share", "gaussian_alone", "none"]
+from fedcc.privacy.renyi import ORDERS, Step, renyi_epsilon
+
+if TYPE_CHECKING:
+    from dp_accounting import DpEvent
+
+Mechanism = Literal["gaussian_share", "gaussian_alone", "sampled_gaussian_alone", "none"]
 Observer = Literal["outsider", "claim", "everyone_else"]
 
 
@@ -27,7 +35,8 @@ class PrivacyEvent:
 
     `gaussian_share`: the site's noise is a share; the claim rests on `min_sites -
     tolerated_collusion` honest survivors. `gaussian_alone`: the site's own noise must carry the
-    claim. `none`: no noise; the event costs an infinite epsilon.
+    claim. `sampled_gaussian_alone`: so it does, over a batch to which each unit belonged with
+    probability `sample_rate`. `none`: no noise; the event costs an infinite epsilon.
     """
 
     mechanism: Mechanism
@@ -41,10 +50,15 @@ class PrivacyEvent:
 
     def __post_init__(self) -> None:
         """Refuse events that this accounting does not cover."""
-        if self.mechanism not in ("gaussian_share", "gaussian_alone", "none"):
+        if self.mechanism not in get_args(Mechanism):
             raise ValueError(f"unknown mechanism {self.mechanism!r}")
-        if self.sample_rate != 1.0:
-            raise ValueError("exact Gaussian accounting holds for sample_rate 1 only")
+        if not 0 < self.sample_rate <= 1:
+            raise ValueError(f"sample_rate must be in (0, 1], got {self.sample_rate}")
+        if self.sampled != (self.sample_rate < 1):
+            raise ValueError(
+                "sample_rate below 1 goes with sampled_gaussian_alone and with nothing else, got "
+                f"{self.sample_rate} with {self.mechanism}"
+            )
         if not self.sensitivity > 0 or not self.own_variance >= 0:
             raise ValueError("sensitivity must be > 0 and own_variance >= 0")
         if self.tolerated_collusion < 1:
@@ -75,6 +89,11 @@ class PrivacyEvent:
             unit=unit,
         )
 
+    @property
+    def sampled(self) -> bool:
+        """Whether the step drew a random batch."""
+        return self.mechanism == "sampled_gaussian_alone"
+
     def variance_against(self, observer: Observer) -> float:
         """Return the noise variance that an observer cannot subtract."""
         if observer == "everyone_else":
@@ -86,9 +105,21 @@ class PrivacyEvent:
         return self.own_variance
 
     def mu_squared(self, observer: Observer) -> float:
-        """Return mu^2 of this event for an observer; infinite without noise."""
+        """Return mu^2 of this event for an observer; infinite without noise.
+
+        Raises:
+            ValueError: if the step was sampled: "mu" by the central limit theorem would understate
+                its cost (Gopi, Lee, Wutschitz, "Numerical Composition of Differential Privacy",
+                2021), so there is none.
+        """
+        if self.sampled:
+            raise ValueError("a sampled step has no mu; its cost is computed by Renyi divergences")
         variance = self.variance_against(observer)
         return self.sensitivity**2 / variance if variance > 0 else math.inf
+
+    def step(self, observer: Observer) -> Step:
+        """Return noise multiplier and sample rate for an observer."""
+        return math.sqrt(self.variance_against(observer)) / self.sensitivity, self.sample_rate
 
     def as_dict(self) -> dict[str, object]:
         """Return plain values for a ledger line."""
@@ -156,18 +187,33 @@ def composed_mu(events: Iterable[PrivacyEvent], observer: Observer) -> float:
     return math.sqrt(math.fsum(event.mu_squared(observer) for event in events))
 
 
-def epsilon(events: Iterable[PrivacyEvent], *, delta: float) -> float:
-    """Return the claimed epsilon of all events together."""
-    return epsilon_of_mu(composed_mu(events, "claim"), delta)
+def steps_of(counts: Mapping[PrivacyEvent, int], observer: Observer) -> Counter[Step]:
+    """Return how often each kind of step occurs for an observer."""
+    steps: Counter[Step] = Counter()
+    for event, count in counts.items():
+        steps[event.step(observer)] += count
+    return steps
+
+
+def epsilon(events: Iterable[PrivacyEvent], *, delta: float, observer: Observer = "claim") -> float:
+    """Return epsilon of all events together for an observer, the claim's if none is named.
+
+    Exact for full batches. With sampled steps it is the Renyi bound at its best order, which holds
+    for events that were planned beforehand; the stop rule of a lifetime is `spending.Spent`.
+    """
+    counts = Counter(events)
+    if any(event.sampled for event in counts):
+        return renyi_epsilon(steps_of(counts, observer), delta=delta, orders=ORDERS)
+    return epsilon_of_mu(composed_mu(counts.elements(), observer), delta)
 
 
 def three_epsilons(events: Iterable[PrivacyEvent], *, delta: float) -> ThreeEpsilons:
     """Return epsilon for the three observers."""
     events = tuple(events)
     return ThreeEpsilons(
-        outsider=epsilon_of_mu(composed_mu(events, "outsider"), delta),
-        claim=epsilon_of_mu(composed_mu(events, "claim"), delta),
-        everyone_else=epsilon_of_mu(composed_mu(events, "everyone_else"), delta),
+        outsider=epsilon(events, delta=delta, observer="outsider"),
+        claim=epsilon(events, delta=delta, observer="claim"),
+        everyone_else=epsilon(events, delta=delta, observer="everyone_else"),
     )
 
 
@@ -177,18 +223,16 @@ def cross_check_epsilon(events: Iterable[PrivacyEvent], *, delta: float) -> floa
 
     A second opinion for reports: pessimistic by its discretisation, never used as the stop rule.
     """
-    from dp_accounting import GaussianDpEvent, SelfComposedDpEvent
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
     from dp_accounting.pld import PLDAccountant
 
-    counts: dict[float, int] = {}
-    for event in events:
-        mu = math.sqrt(event.mu_squared("claim"))
-        if math.isinf(mu):
-            return None
-        counts[1 / mu] = counts.get(1 / mu, 0) + 1
-    if not counts:
+    steps = steps_of(Counter(events), "claim")
+    if not steps or any(multiplier == 0 for multiplier, _ in steps):
         return None
     accountant = PLDAccountant()
-    for noise_multiplier, count in counts.items():
-        accountant.compose(SelfComposedDpEvent(GaussianDpEvent(noise_multiplier), count))
+    for (multiplier, rate), count in steps.items():
+        event: DpEvent = GaussianDpEvent(multiplier)
+        if rate < 1:
+            event = PoissonSampledDpEvent(rate, event)
+        accountant.compose(event, count)
     return float(accountant.get_epsilon(delta))

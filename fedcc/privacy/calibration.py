@@ -2,7 +2,8 @@
 
 The share variance is v = sigma^2 D^2 / (n_min - f): n_min survivors less f colluding sites still
 carry the noise of central DP with multiplier sigma. sigma covers all planned rounds and the
-reserved retries, since every attempt is charged.
+reserved retries, since every attempt is charged. Under Poisson sampling sigma solves the Renyi
+bound of the ledger's own stop rule.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Literal
 
 from fedcc.errors import ConfigError
 from fedcc.privacy.accounting import Mechanism, epsilon_of_mu, mu_of_epsilon
+from fedcc.privacy.renyi import sampled_noise_multiplier
 
 ROUNDING_SLACK = 1 + 1e-9  # keeps the composed epsilon below the target in float64
 
@@ -27,6 +29,7 @@ class PrivacySettings:
     tolerated_collusion: int
     min_sites: int | None
     reserved_retries: int
+    sample_rate: float | None  # chance that a unit joins a step's batch; None for full batches
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -45,6 +48,19 @@ class PrivacySettings:
             raise ValueError("reserved_retries must not be negative")
         if self.min_sites is not None and self.min_sites < 1:
             raise ValueError("min_sites must be at least 1")
+        if self.sample_rate is not None and not 0 < self.sample_rate <= 1:
+            raise ValueError(f"sample_rate must be null or in (0, 1], got {self.sample_rate}")
+        if self.rate < 1 and self.noise != "local":
+            raise ValueError(
+                f"sample_rate {self.sample_rate} needs noise=local, got noise={self.noise}: the "
+                "accounting of the shared sum is proved for full batches only. Use "
+                "privacy.noise=local or sample_rate=null"
+            )
+
+    @property
+    def rate(self) -> float:
+        """Chance that a protection unit joins a step's batch; 1 for full batches."""
+        return 1.0 if self.sample_rate is None else self.sample_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +70,9 @@ class NoisePlan:
     mechanism: Mechanism
     noise_multiplier: float  # sigma: noise of the claim's coalition / sensitivity
     own_variance: float
-    effective_epsilon: float  # of the noise that the sum over all planned sites carries
+    # Of a full-batch sum over all planned sites with the same noise per row: sets the step size and
+    # claims nothing.
+    effective_epsilon: float
 
 
 def tolerated(
@@ -117,10 +135,9 @@ def calibrate(
         return NoisePlan(
             mechanism="none", noise_multiplier=0.0, own_variance=0.0, effective_epsilon=math.inf
         )
-    mu = mu_of_epsilon(settings.epsilon, settings.delta)
-    sigma = math.sqrt(steps) / mu * ROUNDING_SLACK
+    sigma = _noise_multiplier(settings, settings.epsilon, steps) * ROUNDING_SLACK
     variance = (sigma * sensitivity) ** 2
-    mechanism: Mechanism = "gaussian_alone"
+    mechanism: Mechanism = "gaussian_alone" if settings.rate == 1 else "sampled_gaussian_alone"
     if settings.noise == "shared":
         # Under masks two honest sites must be left, or the sum of the honest is one update.
         least = 2 if masked else 1
@@ -132,10 +149,17 @@ def calibrate(
             )
         variance /= min_sites - collusion
         mechanism = "gaussian_share" if masked else "gaussian_alone"
-    effective_mu = math.sqrt(steps * sensitivity**2 / (n_sites * variance))
+    effective_mu = settings.rate * math.sqrt(steps * sensitivity**2 / (n_sites * variance))
     return NoisePlan(
         mechanism=mechanism,
         noise_multiplier=sigma,
         own_variance=variance,
         effective_epsilon=epsilon_of_mu(effective_mu, settings.delta),
     )
+
+
+def _noise_multiplier(settings: PrivacySettings, epsilon: float, steps: int) -> float:
+    """Return sigma for which so many steps cost the target epsilon."""
+    if settings.rate == 1:
+        return math.sqrt(steps) / mu_of_epsilon(epsilon, settings.delta)
+    return sampled_noise_multiplier(epsilon, settings.delta, steps=steps, sample_rate=settings.rate)

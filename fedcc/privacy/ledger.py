@@ -5,14 +5,14 @@ before any byte leaves. A reserved attempt counts, whatever became of it; nothin
 The file holds events, never epsilons, and is hash-chained.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from fedcc.errors import BudgetExceeded, ProtocolError
 from fedcc.hash_chain import FrozenChain, HashChain
-from fedcc.privacy.accounting import PrivacyEvent, epsilon_of_mu, mu_of_epsilon
+from fedcc.privacy.accounting import PrivacyEvent
+from fedcc.privacy.spending import Spent
 
 Entry = tuple[str, int, int]  # run, round, attempt: used once
 
@@ -41,9 +41,6 @@ class Ledger:
         self._chain = chain
         self.max_epsilon = max_epsilon
         self.delta = delta
-        self._max_mu_squared = (
-            math.inf if max_epsilon is None else mu_of_epsilon(max_epsilon, delta) ** 2
-        )
         self._events: list[PrivacyEvent] = []
         self._used: set[Entry] = set()
         for line in chain.entries:
@@ -55,7 +52,7 @@ class Ledger:
                 self._used.add(
                     (str(line["run"]), int(str(line["round"])), int(str(line["attempt"])))
                 )
-        self._mu_squared = math.fsum(event.mu_squared("claim") for event in self._events)
+        self._spent = Spent.of(self._events, max_epsilon=max_epsilon, delta=delta, observer="claim")
 
     @classmethod
     def open(cls, path: Path, *, max_epsilon: float | None, delta: float) -> "Ledger":
@@ -103,7 +100,7 @@ class Ledger:
 
     def epsilon(self) -> float:
         """Return the claimed epsilon spent so far."""
-        return epsilon_of_mu(math.sqrt(self._mu_squared), self.delta)
+        return self._spent.epsilon
 
     def check(self, event: PrivacyEvent, times: int) -> None:
         """Refuse if `times` more such events would pass the budget; charges nothing.
@@ -111,13 +108,12 @@ class Ledger:
         Raises:
             BudgetExceeded: names the file, what is spent and the budget.
         """
-        after = self._mu_squared + times * event.mu_squared("claim") if times else self._mu_squared
-        if after <= self._max_mu_squared * (1 + 1e-12):
+        after = self._spent.plus(event, times)
+        if after.within_budget:
             return
         raise BudgetExceeded(
             f"{self._chain.path}: epsilon {self.epsilon():.4g} of {self.max_epsilon:g} is spent; "
-            f"{times} more step(s) would make it "
-            f"{epsilon_of_mu(math.sqrt(after), self.delta):.4g}. "
+            f"{times} more step(s) would make it {after.epsilon:.4g}. "
             "Use fewer rounds, more noise, or another ledger.dir."
         )
 
@@ -137,7 +133,7 @@ class Ledger:
         self._write("reserve", charge, now)
         self._events.append(charge.event)
         self._used.add(charge.entry)
-        self._mu_squared = math.fsum((self._mu_squared, charge.event.mu_squared("claim")))
+        self._spent = self._spent.plus(charge.event)
 
     def settle(self, charge: Charge, *, now: datetime) -> None:
         """Note that the bytes of a reserved attempt are about to leave."""

@@ -44,7 +44,9 @@ def gaussian_share(size: int, variance: float, source: ByteSource) -> NDArray[np
         raise ValueError(f"variance must be finite and >= 0, got {variance}")
     if variance == 0:
         return np.zeros(size)
-    share: NDArray[np.float64] = math.sqrt(variance) * ndtri(uniform(size, source))
+    share = uniform(size, source)
+    ndtri(share, out=share)
+    share *= math.sqrt(variance)
     return share
 
 
@@ -69,8 +71,9 @@ def dithered_round(
     Source: subtractive-free dithering, Schuchman, "Dither Signals and Their Effect on Quantization
     Noise", 1964; for the privacy argument see the module's first paragraph.
     """
-    dither = uniform(values.size, source)
-    return np.floor(values * steps_per_unit + dither).astype(np.int64)
+    moved = uniform(values.size, source)
+    moved += values * steps_per_unit
+    return np.floor(moved, out=moved).astype(np.int64)
 
 
 def overflow_z(coordinates: int) -> float:

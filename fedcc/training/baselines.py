@@ -15,9 +15,17 @@ from fedcc.training.dp_sgd import PrivateSum
 Noise = Callable[[int], NDArray[np.float64]]
 """Returns the noise of a round (from 1), shape `(n_params,)`."""
 
+Batch = Callable[[int, int], NDArray[np.bool_]]
+"""Returns which units take part in a round (from 1), shape `(n_units,)`, given their number."""
+
 
 def train_centrally(
-    sums: PrivateSum, rule: UpdateRule, *, initial: NDArray[np.float64], noise: Noise | None
+    sums: PrivateSum,
+    rule: UpdateRule,
+    *,
+    initial: NDArray[np.float64],
+    noise: Noise | None,
+    batch: Batch | None,
 ) -> NDArray[np.float64]:
     """Train on one pool of rows and return the released parameters, shape `(n_params,)`.
 
@@ -26,10 +34,12 @@ def train_centrally(
         rule: the step rule.
         initial: starting point.
         noise: added to each round's sum; `None` for none.
+        batch: draws each round's units; `None` for all of them in every round.
     """
     state = ModelState.initial(initial)
     for round_number in range(1, rule.rounds + 1):
-        total = sums.sum_at(state.parameters)
+        drawn = None if batch is None else batch(round_number, sums.n_units)
+        total = sums.sum_at(state.parameters, drawn)
         if noise is not None:
             total = total + noise(round_number)
         state = apply_sum(state, total, rule)

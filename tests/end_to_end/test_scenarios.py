@@ -116,3 +116,18 @@ def test_the_domains_of_both_sets_are_their_sites() -> None:
     for name in ("multidogo", "nlupp"):
         data = config.compose("simulate", ["task=intent", f"data={name}"])["data"]
         assert data["sites"]["columns"] == ["domain"]
+
+
+def test_the_dp_step_benchmark_checks_all_modes_against_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small = ["--rows", "300", "--scale", "300,600", "--out", str(tmp_path / "dp_step.txt")]
+    monkeypatch.setattr(sys, "argv", ["dp_step.py", *small])
+
+    runpy.run_path(str(SIMULATIONS / "benchmarks" / "dp_step.py"), run_name="__main__")
+
+    text = (tmp_path / "dp_step.txt").read_text()
+    assert text.startswith("$ python simulations/benchmarks/dp_step.py")
+    assert all(
+        name in text for name in ("hooks", "functorch", "ew", "ghost", "slope", "40 private")
+    )

@@ -221,6 +221,68 @@ def test_one_operator_of_all_sites_is_named_in_the_report_as_trusted(run_calls: 
     assert result.summary["privacy"]["tolerated_collusion"] == 1
 
 
+# Poisson-sampled steps.
+
+SAMPLED = ("privacy.noise=local", "privacy.sample_rate=0.25")
+
+
+def test_sampled_steps_are_charged_by_renyi_divergences_within_the_target(run_calls: Run) -> None:
+    result = run_calls(*SAMPLED)
+
+    privacy = result.summary["privacy"]
+    assert (privacy["accountant"], privacy["sample_rate"]) == ("rdp", 0.25)
+    # dp-accounting's privacy-loss distributions lie below what is charged.
+    assert privacy["cross_check_epsilon"] <= privacy["epsilon"] <= 1.0
+    assert privacy["epsilon"] == privacy["epsilon_if_all_others_collude"]
+    for line in read_lines(result.run_dir / "ledger" / "site-2.jsonl"):
+        assert line["event"]["mechanism"] == "sampled_gaussian_alone"
+        assert line["event"]["sample_rate"] == 0.25
+    plan = json.loads((result.run_dir / "plan.json").read_text())
+    assert plan["normaliser"] == 0.25 * 440  # public: rate times the YAML's rows
+
+
+def test_every_attempt_draws_its_own_batch_and_pays_for_it(run_calls: Run) -> None:
+    result = run_calls(*SAMPLED, "federation.drop=[{site: 2, round: 2, attempts: 1}]")
+
+    assert result.summary["outcome"] == "completed"
+    assert result.summary["privacy"]["steps"] == 4
+    assert result.summary["privacy"]["epsilon"] <= 1.0
+
+
+def test_batches_that_are_almost_always_empty_still_carry_noise_and_are_charged(
+    run_calls: Run,
+) -> None:
+    result = run_calls("privacy.noise=local", "privacy.sample_rate=1e-5")
+
+    assert result.summary["outcome"] == "completed"
+    weights = read_tensors(result.run_dir / "model.safetensors")["weight"]
+    assert np.abs(weights).min() > 0  # noise moved every coordinate
+    for file in (result.run_dir / "ledger").iterdir():
+        assert [line["kind"] for line in read_lines(file)].count("reserve") == 3
+
+
+@pytest.mark.parametrize("noise", ["shared", "none"])
+def test_sampling_without_local_noise_is_refused_with_the_reason(
+    run_calls: Run, noise: str
+) -> None:
+    preset = ["privacy=none"] if noise == "none" else []
+    with pytest.raises(ConfigError, match="needs noise=local.*full batches"):
+        run_calls(*preset, "privacy.sample_rate=0.25")
+
+
+def test_several_local_steps_a_round_are_no_setting(run_calls: Run) -> None:
+    with pytest.raises(ConfigError, match="local_steps"):
+        run_calls("+training.local_steps=2")
+
+
+def test_a_sampled_federation_has_baselines_that_draw_batches_too(run_calls: Run) -> None:
+    utility = run_calls(*SAMPLED, "baselines=true").summary["utility"]
+
+    # The run's batches are not kept, so no other training can have the very same ones.
+    assert utility["central_dp_same_noise"] is None
+    assert None not in [utility[n] for n in ("central_dp", "local_noise", "central_no_privacy")]
+
+
 # Dropouts.
 
 

@@ -516,6 +516,8 @@ def test_a_closed_round_is_applied_once(house: Build) -> None:
         ("sensitivity", 0.1),
         ("own_variance", 0.001),
         ("mechanism", "none"),
+        ("sample_rate", 0.5),
+        ("sample_rate", 0.0),
         ("max_grad_norm", 5.0),
         ("n_parameters", 6),
         ("noise", "local"),
@@ -542,6 +544,16 @@ def test_a_plan_weaker_in_one_field_is_refused_even_if_it_was_approved(
 ) -> None:
     with pytest.raises(PolicyViolation, match="not admitted|does not fit"):
         house(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "mechanism", ["gaussian_share", "gaussian_alone", "sampled_gaussian_alone"]
+)
+def test_a_sampled_plan_with_shared_noise_is_refused_whatever_mechanism_it_names(
+    house: Build, mechanism: str
+) -> None:
+    with pytest.raises(PolicyViolation, match="sample_rate"):
+        house(sample_rate=0.1, mechanism=mechanism)
 
 
 def test_a_plan_that_nobody_approved_is_refused_however_sound_it_is(house: Build) -> None:

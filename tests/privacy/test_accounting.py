@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mpmath import mp, mpf
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -110,6 +111,10 @@ def test_without_noise_epsilon_is_infinite() -> None:
     "changes",
     [
         {"sample_rate": 0.5},
+        {"sample_rate": 0.5, "mechanism": "gaussian_alone"},
+        {"sample_rate": 0.5, "mechanism": "none"},
+        {"sample_rate": 1.0, "mechanism": "sampled_gaussian_alone"},
+        {"sample_rate": 0.0, "mechanism": "sampled_gaussian_alone"},
         {"tolerated_collusion": 0},
         {"min_sites": 1},
         {"sensitivity": 0.0},
@@ -136,3 +141,49 @@ def test_more_noise_never_costs_more() -> None:
 
 def test_an_event_survives_its_ledger_line() -> None:
     assert PrivacyEvent.from_dict(event().as_dict()) == event()
+
+
+def test_a_sampled_step_has_no_mu_on_any_path() -> None:
+    # "gdp" with sampling understates: 3.56 instead of 4.03 for q = .125, sigma 1.5, 80 steps.
+    sampled = event(mechanism="sampled_gaussian_alone", sample_rate=0.125)
+
+    for observer in ("outsider", "claim", "everyone_else"):
+        with pytest.raises(ValueError, match="no mu"):
+            sampled.mu_squared(observer)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="no mu"):
+            composed_mu([event(), sampled], observer)  # type: ignore[arg-type]
+
+
+def test_one_sampled_step_moves_a_whole_history_to_renyi_and_never_below_the_exact_value() -> None:
+    full = [event(mechanism="gaussian_alone")] * 30
+    sampled = event(mechanism="sampled_gaussian_alone", sample_rate=0.01)
+
+    exact, mixed = epsilon(full, delta=1e-5), epsilon([*full, sampled], delta=1e-5)
+
+    assert mixed > exact
+    # By hand: the plain Renyi bound of 30 Gaussian steps, dp-accounting's conversion.
+    mu2 = 30 * 0.16 / 4.7
+    by_hand = min(
+        a * mu2 / 2 + math.log1p(-1 / a) - math.log(1e-5 * a) / (a - 1) for a in range(2, 64)
+    )
+    assert mixed == pytest.approx(by_hand, rel=1e-3)
+
+
+# The same equation solved with 50 digits by mpmath's own erfc and bisection.
+@pytest.mark.parametrize("mu", [0.05, 0.2681, 1.0, 2.5, 6.0])
+@pytest.mark.parametrize("delta", [1e-3, 1e-5, 1e-9])
+def test_full_batch_epsilon_is_exact_to_six_digits(mu: float, delta: float) -> None:
+    mp.dps = 50
+    wanted, m = mpf(delta), mpf(mu)
+
+    def excess(eps: mpf) -> mpf:
+        return mp.ncdf(-eps / m + m / 2) - mp.exp(eps) * mp.ncdf(-eps / m - m / 2) - wanted
+
+    if excess(mpf(0)) <= 0:
+        assert epsilon_of_mu(mu, delta) == 0.0
+        return
+    low, high = mpf(0), mpf(200)
+    for _ in range(120):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    assert epsilon_of_mu(mu, delta) == pytest.approx(float(low), rel=1e-6)

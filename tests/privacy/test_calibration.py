@@ -5,8 +5,9 @@ import math
 import pytest
 
 from fedcc.errors import ConfigError
-from fedcc.privacy.accounting import PrivacyEvent, epsilon
+from fedcc.privacy.accounting import PrivacyEvent, cross_check_epsilon, epsilon
 from fedcc.privacy.calibration import PrivacySettings, calibrate, check_delta, tolerated
+from fedcc.privacy.spending import Spent
 
 
 def settings(**changes: object) -> PrivacySettings:
@@ -18,6 +19,7 @@ def settings(**changes: object) -> PrivacySettings:
         "tolerated_collusion": 1,
         "min_sites": None,
         "reserved_retries": 2,
+        "sample_rate": None,
     }
     return PrivacySettings(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -119,6 +121,58 @@ def test_delta_must_be_below_one_over_the_public_rows_and_warns_near_it() -> Non
 
     assert "above" in str(check_delta(2e-4, 1000))
     assert check_delta(1e-5, 5000) is None
+
+
+def sampled_plan(eps: float, rate: float, **changes: object) -> PrivacyEvent:
+    wish = settings(epsilon=eps, noise="local", sample_rate=rate, **changes)
+    plan = calibrate(
+        wish, steps=62, sensitivity=0.3, n_sites=5, min_sites=5, collusion=1, masked=True
+    )
+    return PrivacyEvent(
+        mechanism=plan.mechanism,
+        sensitivity=0.3,
+        grid=1.0,
+        own_variance=plan.own_variance,
+        min_sites=5,
+        tolerated_collusion=1,
+        sample_rate=rate,
+        unit="record",
+    )
+
+
+@pytest.mark.parametrize("eps", [0.5, 1.0, 8.0])
+@pytest.mark.parametrize("rate", [0.02, 0.2, 0.7])
+def test_sampled_steps_fill_the_ledger_s_budget_to_the_last_attempt(
+    eps: float, rate: float
+) -> None:
+    event = sampled_plan(eps, rate)
+
+    spent = Spent.of([event] * 62, max_epsilon=eps, delta=1e-5, observer="claim")
+
+    assert spent.within_budget
+    assert spent.epsilon == pytest.approx(eps, rel=1e-6)
+    assert not spent.plus(event).within_budget
+    # dp-accounting's privacy-loss distributions: never more than what was asked for.
+    checked = cross_check_epsilon([event] * 62, delta=1e-5)
+    assert checked is not None and checked <= eps
+
+
+def test_a_rate_of_one_is_the_full_batch_to_the_bit() -> None:
+    assert sampled_plan(1.0, 1.0) == plan_event(
+        1.0, noise="local", sites=5, collusion=1, masked=True
+    )
+
+
+@pytest.mark.parametrize("noise", ["shared", "none"])
+def test_sampling_is_refused_where_its_accounting_is_not_proved(noise: str) -> None:
+    with pytest.raises(ValueError, match="needs noise=local"):
+        settings(sample_rate=0.1, noise=noise, epsilon=None if noise == "none" else 1.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, 1.1, math.nan])
+def test_a_rate_that_is_no_chance_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="sample_rate"):
+        settings(sample_rate=rate, noise="local")
 
 
 @pytest.mark.parametrize(

@@ -188,3 +188,51 @@ def test_the_sum_does_not_depend_on_the_order_of_calls() -> None:
 def test_a_bound_that_is_not_positive_is_refused(bound: float) -> None:
     with pytest.raises(ValueError, match="max_grad_norm"):
         ClippedGradients(build_module(LINEAR), rows(), bound)
+
+
+@pytest.mark.parametrize("shape", [LINEAR, MLP, INTENTS, INTENT_MLP], ids=str)
+def test_a_drawn_batch_sums_the_drawn_examples_and_no_others(shape: HeadShape) -> None:
+    data = rows(700, classes=max(2, shape.n_outputs))
+    flat = np.random.default_rng(1).normal(size=parameter_count(build_module(shape)))
+    drawn = np.random.default_rng(3).random(700) < 0.4
+
+    total = ClippedGradients(build_module(shape), data, 0.3).sum_at(flat, drawn)
+
+    batch = Rows(data.features[drawn], data.labels[drawn])
+    expected = ClippedGradients(build_module(shape), batch, 0.3).sum_at(flat)
+    np.testing.assert_array_equal(total, expected)
+    assert np.abs(total).max() > 0
+
+
+@pytest.mark.parametrize("shape", [LINEAR, INTENT_MLP], ids=str)
+def test_an_empty_batch_is_a_sum_of_zeros(shape: HeadShape) -> None:
+    data = rows(40, classes=max(2, shape.n_outputs))
+    gradients = ClippedGradients(build_module(shape), data, 0.3)
+    flat = initial_parameters(shape, 5)
+
+    total = gradients.sum_at(flat, np.zeros(gradients.n_units, dtype=bool))
+
+    np.testing.assert_array_equal(total, np.zeros(flat.size))
+
+
+def test_no_batch_can_be_drawn_from_class_sums() -> None:
+    sums = ClassSums(rows(), 2, 0.5)
+
+    with pytest.raises(ValueError, match="every row"):
+        sums.sum_at(np.zeros(24), np.ones(sums.n_units, dtype=bool))
+
+
+# Opacus' own ghost clipping through autograd, the path of all other modules.
+@pytest.mark.parametrize("shape", [LINEAR, INTENTS], ids=str)
+@pytest.mark.parametrize("bound", [0.01, 0.3, 10.0])
+def test_the_linear_head_s_short_cut_is_opacus_ghost_clipping(
+    shape: HeadShape, bound: float
+) -> None:
+    data = rows(5000, classes=max(2, shape.n_outputs))
+    flat = np.random.default_rng(1).normal(size=parameter_count(build_module(shape)))
+    wrapped = torch.nn.Sequential(build_module(shape))  # not a bare linear layer: no short cut
+
+    total = ClippedGradients(build_module(shape), data, bound).sum_at(flat)
+
+    expected = ClippedGradients(wrapped, data, bound).sum_at(flat)
+    np.testing.assert_allclose(total, expected, atol=5000 * bound * 2e-6)

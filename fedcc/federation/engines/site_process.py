@@ -20,6 +20,7 @@ from fedcc.federation.engines.sightings import Sightings
 from fedcc.federation.messages import UNAVAILABLE, Parcel
 from fedcc.federation.prepared import PreparedRun, prepare_resumed
 from fedcc.federation.progress import silent
+from fedcc.federation.reply_schedule import ReplySchedule
 from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.site_opening import open_site
@@ -71,7 +72,8 @@ class SiteProcess:
         self._drops = () if resumed else self._run.settings.federation.drop
         self._sightings = Sightings(self._run.folder.sightings)
         self._sites = _OpenSites(self._run, self._sightings)
-        self._app = build_client_app(self._sites)
+        period = self._run.settings.federation.reply_seconds
+        self._app = build_client_app(self._sites, ReplySchedule(seconds=period))
         self._shown: dict[int, int] = {}  # refusals shown, by site
 
     def claim(self) -> None:
