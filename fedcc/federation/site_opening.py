@@ -4,11 +4,16 @@ A site is built from the run folder alone (settings, plan, keys), so it has the 
 keys and seeds wherever it is opened.
 """
 
+import dataclasses
+
+from fedcc.errors import RecordError
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
 from fedcc.federation.settings import data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
+from fedcc.privacy.caps import lifetime_cap
+from fedcc.privacy.policy import PrivacyPolicy, load_policy
 
 
 def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
@@ -25,19 +30,13 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
     """
     plan, settings = run.plan, run.settings
     keys = run.site_keys
+    name = plan.sites[index]
     policy = SitePolicy(
+        privacy=privacy_policy(run, name),
         approved_plans=frozenset({plan.sha256}),
-        purpose=settings.task.name,
         data_sha256=data_sha256(settings.data),
-        max_epsilon=planning.budget(plan, settings.privacy.epsilon),
-        delta=settings.privacy.delta,
-        schemes=frozenset({settings.crypto.scheme}),
-        noises=frozenset({settings.privacy.noise}),
-        min_sites=settings.privacy.min_sites or settings.sites,
-        min_collusion=settings.privacy.tolerated_collusion,
         trusted={name: keys[name].identity for name in plan.sites},
     )
-    name = plan.sites[index]
     return Site(
         name,
         run.folder.site_files(name),
@@ -48,6 +47,46 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
         now=clock,
         seed=settings.seed,
         watch=watch,
+    )
+
+
+def privacy_policy(run: PreparedRun, site: str) -> PrivacyPolicy:
+    """Return what a simulated site's operator admits: the run's policy file, or its settings.
+
+    Raises:
+        ConfigError: if the policy file does not hold a policy.
+        RecordError: if the run folder lacks its copy of the policy file.
+    """
+    settings = run.settings
+    if settings.site.policy is None:
+        policy = _as_settled(run)
+    elif run.folder.policy.is_file():
+        policy = load_policy(run.folder.policy)
+    else:
+        raise RecordError(f"{run.folder.policy} is missing; the sites of this run had a policy.")
+    own = (settings.site.max_epsilon or {}).get(site)
+    if own is None:
+        return policy
+    return dataclasses.replace(policy, caps=(*policy.caps, lifetime_cap(own)))
+
+
+def _as_settled(run: PreparedRun) -> PrivacyPolicy:
+    """Return the policy of sites that admit what the settings ask for and nothing weaker."""
+    plan, settings = run.plan, run.settings
+    budget = planning.budget(plan, settings.privacy.epsilon)
+    return PrivacyPolicy(
+        version=1,
+        purposes=(settings.task.name,),
+        caps=() if budget is None else (lifetime_cap(budget),),
+        delta=settings.privacy.delta,
+        units=(settings.privacy.unit,),
+        noise_modes=(settings.privacy.noise,),
+        schemes=(settings.crypto.scheme,),
+        min_sites=settings.privacy.min_sites or settings.sites,
+        min_collusion=settings.privacy.tolerated_collusion,
+        max_rounds=settings.rounds,
+        max_attempts=settings.rounds + settings.privacy.reserved_retries,
+        metrics=(),
     )
 
 
