@@ -137,15 +137,27 @@ def _version(line: Mapping[str, object], where: str) -> int:
 
 
 def _charge(line: Mapping[str, object]) -> Charge:
+    """Return what a line charges.
+
+    Raises:
+        KeyError, TypeError, ValueError: if it is no charge that this accounting covers.
+    """
     event, planned, session = line["event"], line.get("planned_sites"), line.get("session")
-    if not isinstance(event, dict) or not all(type(line[k]) is int for k in ("round", "attempt")):
+    run, purpose, round_number, attempt = (
+        line[key] for key in ("run", "purpose", "round", "attempt")
+    )
+    if not isinstance(event, dict) or not isinstance(run, str) or not isinstance(purpose, str):
+        raise TypeError("not a charge")
+    if not isinstance(round_number, int) or not isinstance(attempt, int):
+        raise TypeError("not a charge")
+    if not isinstance(planned, int | None) or not isinstance(session, str | None):
         raise TypeError("not a charge")
     return Charge(
         event=PrivacyEvent.from_dict(event),
-        run=str(line["run"]),
-        round_number=int(str(line["round"])),
-        attempt=int(str(line["attempt"])),
-        purpose=str(line["purpose"]),
-        planned_sites=None if planned is None else int(str(planned)),
-        session=None if session is None else str(session),
+        run=run,
+        round_number=round_number,
+        attempt=attempt,
+        purpose=purpose,
+        planned_sites=planned,
+        session=session,
     )
