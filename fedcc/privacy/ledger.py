@@ -118,6 +118,8 @@ class Ledger:
 
     def _see(self, now: datetime) -> datetime:
         """Return the latest clock ever seen, this one included."""
+        if now.utcoffset() is None:
+            raise ValueError("now must have a time zone")
         self._latest = now if self._latest is None else max(now, self._latest)
         return self._latest
 
