@@ -25,6 +25,7 @@ PATH_KEYS = (
     "run.dir",
     "ledger.dir",
     "cache.dir",
+    "site.policy",
 )
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")  # the wording of Hydra
 
@@ -199,6 +200,29 @@ def _remedy(text: str) -> str:
     if "no viable alternative" in text or "mismatched input" in text:
         return ". A value with commas, brackets or spaces needs quotes: 'key=\"a, b\"'."
     return ""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file outside `configs/` holds; a key given twice is refused.
+
+    Raises:
+        ConfigError: if it cannot be read or is no mapping.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path))
+    except YAMLError as error:
+        raise ConfigError(_yaml_problem(error)) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or 'no such file'}.") from error
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{path} is not a readable YAML file in UTF-8.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines, not a list.")
+    return {str(key): value for key, value in values.items()}
 
 
 def build(schema: type[Schema], values: object, where: str) -> Schema:

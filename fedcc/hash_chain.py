@@ -1,11 +1,13 @@
 """Append-only JSON lines in which every line holds the hash of the line before it.
 
-Guarantees: a changed, removed or reordered line is found and named when the file is opened or
-verified; a line that could not be written whole leaves the file as it was; with `sync` the line is
-on disk before `append` returns. Cutting whole lines off the end is not detected by the file alone.
-Used by the privacy ledger (with sync) and by the audit log.
+Guarantees: a changed, removed, repeated or reordered byte or line is found and its line named when
+the file is opened or verified; a line that could not be written whole leaves the file as it was;
+with `sync` the line is on disk before `append` returns. Cutting whole lines off the end is not
+detected by the file alone, and whoever may write the file can forge a whole chain: there is no
+secret in it. Used by the privacy ledger (with sync and a head file) and by the audit log.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,6 +27,10 @@ def _line_hash(entry: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _line_bytes(entry: Mapping[str, object]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode()
+
+
 def read_chain(path: Path) -> tuple[list[dict[str, object]], int]:
     """Return the entries of a chain and the length in bytes of its whole lines.
 
@@ -38,14 +44,16 @@ def read_chain(path: Path) -> tuple[list[dict[str, object]], int]:
     whole = raw[: raw.rfind(b"\n") + 1]
     entries: list[dict[str, object]] = []
     previous = GENESIS
-    for number, line in enumerate(whole.splitlines(), start=1):
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             entry = None
         if not isinstance(entry, dict) or entry.get("previous_hash") != previous:
             raise ProtocolError(f"{path}, line {number}: the hash chain is broken here.")
-        if entry.get("hash") != _line_hash(entry):
+        # The hash covers values; the bytes must be those that `append` writes for them, or a
+        # blank more or 1e0 for 1.0 would go unnoticed.
+        if entry.get("hash") != _line_hash(entry) or line != _line_bytes(entry):
             raise ProtocolError(f"{path}, line {number}: the line was altered.")
         previous = str(entry["hash"])
         entries.append(entry)
@@ -72,6 +80,7 @@ class HashChain:
         """
         self.path = path
         self._sync = sync
+        self._unknown = False  # whether a failed write left the disk in an unknown state
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
         try:
@@ -84,11 +93,15 @@ class HashChain:
         try:
             if sync:
                 sync_folder(path.parent)  # a new file's name must survive a power cut too
-            self.entries, length = read_chain(path)
-            os.ftruncate(self._fd, length)
+            self.entries, self._length = read_chain(path)
         except BaseException:
             os.close(self._fd)
             raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file was released."""
+        return self._fd < 0
 
     @property
     def head(self) -> str:
@@ -99,21 +112,38 @@ class HashChain:
         """Append one line; on any failure the file is cut back to what it was.
 
         Raises:
-            OSError: if the line cannot be written (for instance a full disk).
+            OSError: if the line cannot be written (for instance a full disk). Once the disk could
+                not confirm a line, nothing is appended until the file is opened again: a second
+                fsync may report success for bytes that the kernel has given up.
         """
+        if self._unknown:
+            raise OSError(errno.EIO, "an earlier write failed; open it again", str(self.path))
         entry = {**fields, "previous_hash": self.head}
         entry["hash"] = _line_hash(entry)
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        start = os.fstat(self._fd).st_size
+        line = _line_bytes(entry) + b"\n"
+        self._unknown = True
+        # An unfinished line is cut off here and not on opening: a refused file stays as it was.
+        os.ftruncate(self._fd, self._length)
         try:
             if os.write(self._fd, line) != len(line):
-                raise OSError(28, "no space left", str(self.path))
-            if self._sync:
-                os.fsync(self._fd)
+                raise OSError(errno.ENOSPC, "no space left", str(self.path))
         except OSError:
-            os.ftruncate(self._fd, start)
+            os.ftruncate(self._fd, self._length)
+            self._unknown = False
             raise
+        if self._sync:
+            self._confirm()
+        self._length += len(line)
+        self._unknown = False
         self.entries.append(entry)
+
+    def _confirm(self) -> None:
+        """Put the last line on disk, or cut it off again and stay closed to further lines."""
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            os.ftruncate(self._fd, self._length)
+            raise
 
     def close(self) -> None:
         """Release the lock and the file."""
@@ -133,25 +163,3 @@ class HashChain:
     ) -> None:
         """Close the file."""
         self.close()
-
-
-class FrozenChain(HashChain):
-    """A chain that is only read: nothing is created, locked, repaired or appended."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Read and verify the file; none, or one that is not there, is an empty chain.
-
-        Raises:
-            ProtocolError: if the chain is broken.
-            OSError: if the file cannot be read.
-        """
-        self.path, self._sync, self._fd = path or Path("a new ledger"), False, -1
-        self.entries = read_chain(path)[0] if path is not None and path.exists() else []
-
-    def append(self, fields: Mapping[str, object]) -> None:
-        """Refuse.
-
-        Raises:
-            ProtocolError: always.
-        """
-        raise ProtocolError(f"{self.path} was opened for reading alone.")

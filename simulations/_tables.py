@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import fedcc
-from fedcc.privacy.ledger import Ledger
+from fedcc.privacy.accounting import epsilon
+from fedcc.privacy.ledger import read_ledger
 
 RESULTS = Path(__file__).parent / "results"
 INK, MUTED, ACCENT, WARN, SECOND = "#1f2933", "#7b8794", "#0b6e99", "#b42318", "#8a5a00"
@@ -71,9 +72,8 @@ def _spent(folder: Path, delta: float) -> dict[str, float]:
     """Return what each ledger of a run holds, sites in the order of their numbers."""
     found: dict[str, float] = {}
     for path in sorted(folder.glob("*.jsonl"), key=lambda path: int(path.stem.split("-")[1])):
-        ledger = Ledger.open(path, max_epsilon=None, delta=delta)
-        found[path.stem] = ledger.epsilon()
-        ledger.close()
+        events = [spent.charge.event for spent in read_ledger(path).spent]
+        found[path.stem] = epsilon(events, delta=delta)
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcc.errors import ProtocolError
-from fedcc.hash_chain import FrozenChain, HashChain, read_chain
+from fedcc.hash_chain import HashChain, read_chain
 
 
 def chain_of(path: Path, count: int = 4) -> None:
@@ -109,35 +109,3 @@ def test_lines_are_plain_json(tmp_path: Path) -> None:
     chain_of(tmp_path / "c.jsonl", 1)
 
     assert json.loads((tmp_path / "c.jsonl").read_text())["number"] == 0
-
-
-def test_a_frozen_chain_reads_and_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "chain.jsonl"
-    with HashChain(path, sync=False) as chain:
-        chain.append({"n": 1})
-        before = path.read_bytes() + b'{"torn'
-        path.write_bytes(before)
-
-        frozen = FrozenChain(path)  # while another holds the lock
-
-    assert frozen.entries == chain.entries
-    assert path.read_bytes() == before  # the torn line is left out, not cut off
-    with pytest.raises(ProtocolError, match="reading alone"):
-        frozen.append({"n": 2})
-    assert path.read_bytes() == before
-
-
-def test_a_frozen_chain_finds_an_altered_line(tmp_path: Path) -> None:
-    path = tmp_path / "chain.jsonl"
-    with HashChain(path, sync=False) as chain:
-        chain.append({"n": 1})
-    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":2'))
-
-    with pytest.raises(ProtocolError, match="line 1"):
-        FrozenChain(path)
-
-
-def test_a_chain_that_is_not_there_is_empty_and_is_not_created(tmp_path: Path) -> None:
-    assert FrozenChain(tmp_path / "none" / "chain.jsonl").entries == []
-    assert FrozenChain(None).entries == []
-    assert list(tmp_path.iterdir()) == []

@@ -68,6 +68,10 @@ def conclude(
             )
             progress(Progress(kind="note", text=text))
     _note_lifetime(run, sites, progress)
+    if error is None:
+        for refusal in monitor.watch.refusals:
+            text = f"warning: a site refused and the run went on without it: {refusal}"
+            progress(Progress(kind="note", text=text))
     run.folder.write_summary(values)
     return values
 

@@ -35,11 +35,10 @@ from fedcc.federation.simulated_data import task_of
 from fedcc.federation.site_opening import site_policy
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.traffic import Traffic, forecast_traffic
-from fedcc.privacy.accounting import PrivacyEvent, ThreeEpsilons, three_epsilons
-from fedcc.privacy.ledger import Ledger
+from fedcc.privacy.accounting import ThreeEpsilons, three_epsilons
+from fedcc.privacy.balance import Balance
 from fedcc.rng import generator
 
-MOST_ATTEMPTS = 1 << 20  # beyond this many a budget is called unlimited
 ROUND_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the noise table, times the planned rounds
 
 
@@ -49,7 +48,7 @@ class SiteOutlook:
 
     name: str
     ledger: Path | None  # None: a fresh one in the run folder
-    budget: float | None  # lifetime epsilon that its ledger admits; None for no limit
+    budget: float | None  # least epsilon of the caps that cover this plan; None for no limit
     spent: ThreeEpsilons
     after_rounds: ThreeEpsilons  # of its whole ledger
     attempts_left: int | None  # of this plan's noise within its budget; None for no limit
@@ -114,7 +113,7 @@ def forecast(
     warnings = planning.warnings(settings, repeated_rows=0)
     plan = _checked_plan(settings)
     rows = _opened_rows(settings, now) if open_rows else None
-    sites = tuple(_outlook(settings, plan, name) for name in plan.sites)
+    sites = tuple(_outlook(settings, plan, name, now) for name in plan.sites)
     error = verdict(settings, plan, sites)
     willing = tuple(site.name for site in sites if site.refusal is None)
     cohort = willing if error is None else plan.sites
@@ -187,58 +186,41 @@ def _noise_table(plan: RunPlan) -> tuple[NoiseRow, ...]:
     return tuple(rows)
 
 
-def _outlook(settings: SimulationSettings, plan: RunPlan, name: str) -> SiteOutlook:
+def _outlook(settings: SimulationSettings, plan: RunPlan, name: str, now: datetime) -> SiteOutlook:
     """Return what a site would say, asked of its own policy and ledger."""
     # The policy is asked about the plan alone, so names stand in for identity keys.
-    policy = site_policy(plan, settings, dict.fromkeys(plan.sites, b""))
+    trusted = dict.fromkeys(plan.sites, b"")
+    policy = site_policy(plan, settings, name, trusted, Path(settings.site.policy or ""))
+    caps, delta = policy.privacy.caps, policy.privacy.delta
     folder = None if settings.ledger.dir is None else Path(settings.ledger.dir)
     path = None if folder is None else folder / f"{name}.jsonl"
     try:
-        ledger = Ledger.read(path, max_epsilon=policy.max_epsilon, delta=policy.delta)
+        balance = Balance(path, caps=caps, delta=delta, now=now)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(
             f"ledger.dir: {path} cannot be read: {reason}. Name another folder."
         ) from error
-    later = [*ledger.events, *[plan.event] * plan.rounds]
+    later = [*balance.events, *[plan.event] * plan.rounds]
     return SiteOutlook(
         name=name,
         ledger=path,
-        budget=policy.max_epsilon,
-        spent=three_epsilons(ledger.events, delta=plan.delta),
+        budget=min((c.epsilon for c in caps if c.epsilon and c.covers(plan.purpose)), default=None),
+        spent=three_epsilons(balance.events, delta=plan.delta),
         after_rounds=three_epsilons(later, delta=plan.delta),
-        attempts_left=attempts_within(ledger, plan.event),
-        refusal=refusal(plan, policy, ledger),
+        attempts_left=balance.attempts_within(plan.event, purpose=plan.purpose),
+        refusal=refusal(plan, policy, balance),
     )
 
 
-def refusal(plan: RunPlan, policy: SitePolicy, ledger: Ledger) -> FedccError | None:
+def refusal(plan: RunPlan, policy: SitePolicy, balance: Balance) -> FedccError | None:
     """Return why a site would not begin a run, in the order in which it asks."""
     try:
         policy.check(plan)
-        ledger.check(plan.event, plan.rounds)
+        balance.check(plan.event, plan.rounds, purpose=plan.purpose)
     except (PolicyViolation, BudgetExceeded) as error:
         return error
     return None
-
-
-def attempts_within(ledger: Ledger, event: PrivacyEvent) -> int | None:
-    """Return how many more such events a ledger admits; `None` for practically any number."""
-    low, high = 0, MOST_ATTEMPTS  # low is admitted, high is not
-    if _admits(ledger, event, high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _admits(ledger, event, middle) else (low, middle)
-    return low
-
-
-def _admits(ledger: Ledger, event: PrivacyEvent, times: int) -> bool:
-    try:
-        ledger.check(event, times)
-    except BudgetExceeded:
-        return False
-    return True
 
 
 def verdict(

@@ -17,6 +17,7 @@ from fedcc.federation.run_folder import RunFolder
 from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.simulated_data import SimulatedData, load_data
 from fedcc.models.update import ModelState
+from fedcc.privacy.policy import load_policy
 from fedcc.training.checkpoints import load_state
 
 Clock = Callable[[], datetime]
@@ -65,6 +66,7 @@ def prepare_new(
     Raises:
         FedccError: for settings or data that cannot be run; then no folder is left behind.
     """
+    policy = _policy_text(settings.site.policy)
     secret = {
         "partition_seed": _fresh_seed(settings.seed),
         "public_seed": _fresh_seed(settings.seed),
@@ -86,7 +88,7 @@ def prepare_new(
         settings.run.dir, settings.ledger.dir, settings.task.name, now=clock()
     )
     try:
-        folder.write_start(config_values, plan, secret)
+        folder.write_start(config_values, plan, secret, policy)
     except OSError as error:
         raise disk_error(folder.path, error) from error
     return PreparedRun(settings, plan, data, folder, warnings, resumed=False)
@@ -115,6 +117,18 @@ def prepare_resumed(
         )
     warnings = planning.warnings(settings, data.repeated_rows) + data.warnings
     return PreparedRun(settings, plan, data, folder, warnings, resumed=True)
+
+
+def _policy_text(path: str | None) -> bytes | None:
+    """Return the policy file as it stands, once it is known to hold a policy.
+
+    Raises:
+        ConfigError: names the key that is wrong.
+    """
+    if path is None:
+        return None
+    load_policy(Path(path))
+    return Path(path).read_bytes()
 
 
 def _fresh_seed(seed: int | None) -> int:

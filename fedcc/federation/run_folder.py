@@ -78,6 +78,11 @@ class RunFolder:
         return self.path / "wire.jsonl"
 
     @property
+    def policy(self) -> Path:
+        """The policy file that the sites of this run have, copied when the run began."""
+        return self.path / "policy.yaml"
+
+    @property
     def metrics(self) -> Path:
         """One line per attempt."""
         return self.path / "metrics.jsonl"
@@ -111,14 +116,20 @@ class RunFolder:
         return keys
 
     def write_start(
-        self, config_values: dict[str, Any], plan: RunPlan, secret: dict[str, int]
+        self,
+        config_values: dict[str, Any],
+        plan: RunPlan,
+        secret: dict[str, int],
+        policy: bytes | None,
     ) -> None:
-        """Write what a resumed run reads: resolved config, plan and the simulation's own seed."""
+        """Write what a resumed run reads: config, plan, policy and the simulation's own seed."""
         from omegaconf import OmegaConf
 
         text = OmegaConf.to_yaml(OmegaConf.create(config_values))
         write_whole(self.path / "config.yaml", text.encode())
         write_whole(self.path / "plan.json", plan.to_json().encode() + b"\n")
+        if policy is not None:
+            write_whole(self.policy, policy)
         write_whole(
             self.path / "secrets" / "simulation.json", json.dumps(secret).encode(), mode=0o600
         )

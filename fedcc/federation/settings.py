@@ -131,6 +131,20 @@ class Folder:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SiteSettings:
+    """What the simulated sites themselves decide."""
+
+    policy: str | None  # a policy file for all of them
+    max_epsilon: dict[str, float] | None  # a lifetime cap of single sites, by name
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, cap in (self.max_epsilon or {}).items():
+            if not 0 < cap < math.inf:
+                raise ValueError(f"max_epsilon of {name} must be a number > 0, got {cap}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
     """Everything that `fedcc simulate` is told."""
 
@@ -140,6 +154,7 @@ class SimulationSettings:
     baselines: bool | tuple[Baseline, ...]
     run: Folder
     ledger: Folder
+    site: SiteSettings
     task: TaskSettings
     data: DataSpec
     partition: PartitionSettings
@@ -176,6 +191,11 @@ class SimulationSettings:
                 f"federation.reply_seconds of {self.sites} sites add up to {waiting:g} s in one "
                 "process and must stay below federation.timeout_seconds "
                 f"({self.federation.timeout_seconds:g})"
+            )
+        strangers = sorted(set(self.site.max_epsilon or {}) - set(self.site_names))
+        if strangers:
+            raise ValueError(
+                f"site.max_epsilon names '{strangers[0]}'; sites are site-1 to site-{self.sites}"
             )
         for dropout in self.federation.drop:
             if dropout.site > self.sites or dropout.round > self.rounds:

@@ -4,37 +4,18 @@ A site is built from the run folder alone (settings, plan, keys), so it has the 
 keys and seeds wherever it is opened.
 """
 
+import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
+from fedcc.errors import RecordError
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
 from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
-
-
-def site_policy(
-    plan: RunPlan, settings: SimulationSettings, trusted: Mapping[str, bytes]
-) -> SitePolicy:
-    """Return what a simulated site admits.
-
-    Args:
-        plan: the plan that its operator approved.
-        settings: of the run.
-        trusted: identity key of each site.
-    """
-    return SitePolicy(
-        approved_plans=frozenset({plan.sha256}),
-        purpose=settings.task.name,
-        data_sha256=data_sha256(settings.data),
-        max_epsilon=planning.budget(plan, settings.privacy.epsilon),
-        delta=settings.privacy.delta,
-        schemes=frozenset({settings.crypto.scheme}),
-        noises=frozenset({settings.privacy.noise}),
-        min_sites=settings.privacy.min_sites or settings.sites,
-        min_collusion=settings.privacy.tolerated_collusion,
-        trusted=trusted,
-    )
+from fedcc.privacy.caps import lifetime_cap
+from fedcc.privacy.policy import PrivacyPolicy, load_policy
 
 
 def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
@@ -51,8 +32,11 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
     """
     plan, settings = run.plan, run.settings
     keys = run.site_keys
-    policy = site_policy(plan, settings, {name: keys[name].identity for name in plan.sites})
     name = plan.sites[index]
+    trusted = {site: keys[site].identity for site in plan.sites}
+    if settings.site.policy is not None and not run.folder.policy.is_file():
+        raise RecordError(f"{run.folder.policy} is missing; the sites of this run had a policy.")
+    policy = site_policy(plan, settings, name, trusted, run.folder.policy)
     return Site(
         name,
         run.folder.site_files(name),
@@ -63,6 +47,59 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
         now=clock,
         seed=settings.seed,
         watch=watch,
+    )
+
+
+def site_policy(
+    plan: RunPlan,
+    settings: SimulationSettings,
+    site: str,
+    trusted: Mapping[str, bytes],
+    policy_file: Path,
+) -> SitePolicy:
+    """Return what a simulated site's operator admits: the policy file, or the run's settings.
+
+    Args:
+        plan: the plan that was approved.
+        settings: of the run; they say whether there is a policy file.
+        site: whose policy.
+        trusted: identity key of each site.
+        policy_file: where the file lies, if there is one.
+
+    Raises:
+        ConfigError: if the policy file does not hold a policy.
+    """
+    if settings.site.policy is None:
+        policy = _as_settled(plan, settings)
+    else:
+        policy = load_policy(policy_file)
+    own = (settings.site.max_epsilon or {}).get(site)
+    if own is not None:
+        policy = dataclasses.replace(policy, caps=(*policy.caps, lifetime_cap(own)))
+    return SitePolicy(
+        privacy=policy,
+        approved_plans=frozenset({plan.sha256}),
+        data_sha256=data_sha256(settings.data),
+        trusted=trusted,
+    )
+
+
+def _as_settled(plan: RunPlan, settings: SimulationSettings) -> PrivacyPolicy:
+    """Return the policy of sites that admit what the settings ask for and nothing weaker."""
+    budget = planning.budget(plan, settings.privacy.epsilon)
+    return PrivacyPolicy(
+        version=1,
+        purposes=(settings.task.name,),
+        caps=() if budget is None else (lifetime_cap(budget),),
+        delta=settings.privacy.delta,
+        units=(settings.privacy.unit,),
+        noise_modes=(settings.privacy.noise,),
+        schemes=(settings.crypto.scheme,),
+        min_sites=settings.privacy.min_sites or settings.sites,
+        min_collusion=settings.privacy.tolerated_collusion,
+        max_rounds=settings.rounds,
+        max_attempts=settings.rounds + settings.privacy.reserved_retries,
+        metrics=(),
     )
 
 

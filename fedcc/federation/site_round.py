@@ -151,7 +151,9 @@ class Site:
         self._files, self._policy = files, policy
         self._examples, self._recipe = examples, recipe
         self._now, self._seed = now, seed
-        self.ledger = Ledger.open(files.ledger, max_epsilon=policy.max_epsilon, delta=policy.delta)
+        self.ledger = Ledger.open(
+            files.ledger, caps=policy.privacy.caps, delta=policy.privacy.delta, now=now()
+        )
         try:
             self._audit = AuditLog(files.audit, name)
         except BaseException:
@@ -218,7 +220,12 @@ class Site:
         self._policy.check(plan)
         applied = self.state.rounds_applied if self.state is not None else 0
         attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
-        self.ledger.check(plan.event, min(plan.rounds - applied, attempts_left))
+        self.ledger.check(
+            plan.event,
+            min(plan.rounds - applied, attempts_left),
+            purpose=plan.purpose,
+            now=self._now(),
+        )
         self._members.take_session(roster_from_json(request.text("roster")), plan)
         if plan.scheme != "none":
             self._members.open_epoch_key(request.raw("sealed_key"), request.text("key_id"))
@@ -260,7 +267,15 @@ class Site:
         entry = MaskEntry(
             plan.run, round_number, attempt, cohort, self._members.session, plan.neighbours
         )
-        charge = Charge(plan.event, plan.run, round_number, attempt, plan.purpose)
+        charge = Charge(
+            event=plan.event,
+            run=plan.run,
+            round_number=round_number,
+            attempt=attempt,
+            purpose=plan.purpose,
+            planned_sites=len(plan.sites),
+            session=self._members.session.hex(),
+        )
         self._void_open_attempt()
         if len(self.ledger.used(plan.run)) >= plan.max_attempts:
             raise BudgetExceeded("every attempt that the plan's noise was calibrated for is used.")

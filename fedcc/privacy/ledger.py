@@ -1,93 +1,132 @@
 """A site's privacy ledger: what was spent on its customers, over all runs, on its own disk.
 
-Every attempt is reserved (appended and fsynced) before the site computes anything, and settled
-before any byte leaves. A reserved attempt counts, whatever became of it; nothing is ever refunded.
-The file holds events, never epsilons, and is hash-chained.
+Every attempt is reserved (appended and fsynced, then the head beside it) before the site computes
+anything, and settled before any byte leaves. A reserved attempt counts, whatever became of it;
+nothing is ever refunded. The file holds events, never epsilons, and is hash-chained.
+
+For windows, time is the latest clock that the ledger has ever seen: a clock that is set back frees
+nothing. A clock set forward does free windows (a site has no other clock to check it by), never a
+lifetime cap; `fedcc ledger history` shows the times.
 """
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from fedcc.errors import BudgetExceeded, ProtocolError
-from fedcc.hash_chain import FrozenChain, HashChain
-from fedcc.privacy.accounting import PrivacyEvent
-from fedcc.privacy.spending import Spent
+from fedcc.errors import ProtocolError
+from fedcc.hash_chain import HashChain, read_chain
+from fedcc.privacy.accounting import Observer, PrivacyEvent
+from fedcc.privacy.caps import Cap, CapUse, check_caps, epsilon_of
+from fedcc.privacy.ledger_head import (
+    LedgerHead,
+    Mark,
+    check_mark,
+    head_path,
+    newest,
+    read_marks,
+)
+from fedcc.privacy.ledger_lines import (
+    FORMAT_VERSION,
+    Charge,
+    Entry,
+    LedgerContent,
+    Spent,
+    read_content,
+)
 
-Entry = tuple[str, int, int]  # run, round, attempt: used once
+__all__ = ["Charge", "Ledger", "read_ledger"]
 
 
-@dataclass(frozen=True)
-class Charge:
-    """One attempt of one round of a run, and what it costs."""
+def read_ledger(path: Path) -> LedgerContent:
+    """Read a ledger that another process may have open; nothing is locked or changed.
 
-    event: PrivacyEvent
-    run: str
-    round_number: int
-    attempt: int
-    purpose: str
-
-    @property
-    def entry(self) -> Entry:
-        """The one-time place of the attempt."""
-        return self.run, self.round_number, self.attempt
+    Raises:
+        ProtocolError: names the first line that is wrong or missing.
+        OSError: if the file cannot be read.
+    """
+    # The head goes first: whatever is appended meanwhile, the ledger holds at least that line.
+    mark = newest(read_marks(head_path(path)))
+    entries, _ = read_chain(path)
+    content = read_content(path, entries)
+    hashes = [str(entry["hash"]) for entry in entries]
+    check_mark(path, mark, hashes, head_due=content.charges_since_format)
+    return content
 
 
 class Ledger:
     """The open ledger of one site."""
 
-    def __init__(self, chain: HashChain, max_epsilon: float | None, delta: float) -> None:
-        """Read all events of an open chain; see `Ledger.open`."""
+    def __init__(self, chain: HashChain, caps: Sequence[Cap], delta: float) -> None:
+        """Read all charges of an open chain; see `Ledger.open`."""
         self._chain = chain
-        self.max_epsilon = max_epsilon
         self.delta = delta
-        self._events: list[PrivacyEvent] = []
-        self._used: set[Entry] = set()
-        for line in chain.entries:
-            if line["kind"] == "reserve":
-                event = line["event"]
-                if not isinstance(event, dict):
-                    raise ProtocolError(f"{chain.path}: a reserve line holds no event.")
-                self._events.append(PrivacyEvent.from_dict(event))
-                self._used.add(
-                    (str(line["run"]), int(str(line["round"])), int(str(line["attempt"])))
-                )
-        self._spent = Spent.of(self._events, max_epsilon=max_epsilon, delta=delta, observer="claim")
+        content = read_content(chain.path, chain.entries)
+        path = head_path(chain.path)
+        hashes = [str(entry["hash"]) for entry in chain.entries]
+        mark, due = newest(read_marks(path)), content.charges_since_format
+        check_mark(chain.path, mark, hashes, head_due=due)
+        self._events = [spent.charge.event for spent in content.spent]
+        self._used: set[Entry] = {spent.charge.entry for spent in content.spent}
+        self._latest = content.latest
+        self._version = content.version
+        self._caps = [CapUse(cap, delta) for cap in caps]
+        for spent in content.spent:
+            self._count(spent)
+        self._head = LedgerHead(path)
 
     @classmethod
-    def open(cls, path: Path, *, max_epsilon: float | None, delta: float) -> "Ledger":
-        """Open or create a ledger file and verify its chain.
+    def open(cls, path: Path, *, caps: Sequence[Cap], delta: float, now: datetime) -> "Ledger":
+        """Open or create a ledger file, verify it and lock it.
+
+        A file of version 1 gets a format line and a head; its charges stay and count.
 
         Args:
             path: one file per site.
-            max_epsilon: lifetime budget at `delta`; `None` for no limit (simulations without
-                privacy only).
-            delta: of the budget.
+            caps: budgets at `delta`; none for no limit (simulations without privacy only).
+            delta: of the caps.
+            now: the clock, with a time zone; for the format line.
 
         Raises:
-            ProtocolError: if the chain is broken or the file is in use.
+            ProtocolError: if the file or its head is broken, cut off, of a newer version or in use.
         """
         chain = HashChain(path, sync=True)
         try:
-            return cls(chain, max_epsilon, delta)
+            ledger = cls(chain, caps, delta)
         except BaseException:
             chain.close()
             raise
+        try:
+            ledger._take_over(now)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
 
-    @classmethod
-    def read(cls, path: Path | None, *, max_epsilon: float | None, delta: float) -> "Ledger":
-        """Read a ledger that may be in use; nothing is written and nothing can be charged.
+    def _take_over(self, now: datetime) -> None:
+        """Give a new file, or one of version 1, its format line; then the head."""
+        if self._version < FORMAT_VERSION:
+            time = self._see(now).isoformat()
+            self._chain.append({"kind": "format", "version": FORMAT_VERSION, "time": time})
+            self._version = FORMAT_VERSION
+        self._advance_head()
 
-        Args:
-            path: of the file; `None`, or one that is not there, is an empty ledger.
-            max_epsilon: as for `open`.
-            delta: as for `open`.
+    def _advance_head(self) -> None:
+        mark = Mark(len(self._chain.entries), self._chain.head)
+        if self._head.mark != mark:
+            self._head.advance(mark)
 
-        Raises:
-            ProtocolError: if the chain is broken.
-            OSError: if the file cannot be read.
-        """
-        return cls(FrozenChain(path), max_epsilon, delta)
+    def _see(self, now: datetime) -> datetime:
+        """Return the latest clock ever seen, this one included."""
+        if now.utcoffset() is None:
+            raise ValueError("now must have a time zone")
+        self._latest = now if self._latest is None else max(now, self._latest)
+        return self._latest
+
+    def _count(self, spent: Spent) -> None:
+        for use in self._caps:
+            use.forget_before(spent.time)
+            use.add(spent)
 
     @property
     def events(self) -> tuple[PrivacyEvent, ...]:
@@ -98,64 +137,56 @@ class Ledger:
         """Return the (round, attempt) pairs that a run has used."""
         return {(round_, attempt) for name, round_, attempt in self._used if name == run}
 
-    def epsilon(self) -> float:
-        """Return the claimed epsilon spent so far."""
-        return self._spent.epsilon
+    def epsilon(self, observer: Observer = "claim") -> float:
+        """Return the epsilon spent so far over all purposes, as an observer sees it."""
+        return epsilon_of(Counter(self._events), observer, self.delta)
 
-    def check(self, event: PrivacyEvent, times: int) -> None:
-        """Refuse if `times` more such events would pass the budget; charges nothing.
+    def check(self, event: PrivacyEvent, times: int, *, purpose: str, now: datetime) -> None:
+        """Refuse if `times` more such events would pass a cap; charges nothing.
 
         Raises:
-            BudgetExceeded: names the file, what is spent and the budget.
+            BudgetExceeded: names the file, the cap, what is spent and the remedy.
         """
-        after = self._spent.plus(event, times)
-        if after.within_budget:
-            return
-        raise BudgetExceeded(
-            f"{self._chain.path}: epsilon {self.epsilon():.4g} of {self.max_epsilon:g} is spent; "
-            f"{times} more step(s) would make it {after.epsilon:.4g}. "
-            "Use fewer rounds, more noise, or another ledger.dir."
-        )
+        seen = self._see(now)
+        for use in self._caps:
+            use.forget_before(seen)
+        check_caps(self._caps, event, times, purpose=purpose, source=self._chain.path)
 
     def reserve(self, charge: Charge, *, now: datetime) -> None:
         """Charge one attempt, on disk before this returns.
 
         Raises:
-            BudgetExceeded: if it would pass the budget; the ledger is unchanged.
+            BudgetExceeded: if it would pass a cap; the ledger is unchanged.
             ProtocolError: if the entry (run, round, attempt) was used before.
+            OSError: if the disk refuses; then the attempt may be charged, and nothing may leave.
         """
         if charge.entry in self._used:
             raise ProtocolError(
                 f"{self._chain.path}: round {charge.round_number}, attempt {charge.attempt} was "
                 "used before."
             )
-        self.check(charge.event, 1)
-        self._write("reserve", charge, now)
+        self.check(charge.event, 1, purpose=charge.purpose, now=now)
+        self._chain.append(charge.as_fields("reserve", now))
         self._events.append(charge.event)
         self._used.add(charge.entry)
-        self._spent = self._spent.plus(charge.event)
+        self._count(Spent(charge, self._see(now)))
+        self._advance_head()
 
     def settle(self, charge: Charge, *, now: datetime) -> None:
         """Note that the bytes of a reserved attempt are about to leave."""
-        self._write("settle", charge, now)
+        self._chain.append(charge.as_fields("settle", now))
 
     def abort(self, charge: Charge, *, now: datetime) -> None:
         """Note that an attempt is void; it stays charged."""
-        self._write("abort", charge, now)
-
-    def _write(self, kind: str, charge: Charge, now: datetime) -> None:
-        self._chain.append(
-            {
-                "kind": kind,
-                "event": charge.event.as_dict(),
-                "run": charge.run,
-                "round": charge.round_number,
-                "attempt": charge.attempt,
-                "purpose": charge.purpose,
-                "time": now.isoformat(),
-            }
-        )
+        self._chain.append(charge.as_fields("abort", now))
 
     def close(self) -> None:
-        """Release the file."""
-        self._chain.close()
+        """Let the head name the very last line, and release both files."""
+        try:
+            if not self._chain.closed:
+                self._advance_head()
+        except OSError:
+            pass  # the head then names the last charge, as after a crash
+        finally:
+            self._head.close()
+            self._chain.close()

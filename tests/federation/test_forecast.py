@@ -4,24 +4,30 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from dp_accounting import GaussianDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 
 import fedcc
+from fedcc import config
 from fedcc.errors import BudgetExceeded, ConfigError, PolicyViolation, RecordError
-from fedcc.federation.forecast import Forecast, attempts_within, refusal, verdict
+from fedcc.federation.forecast import Forecast, refusal, verdict
 from fedcc.federation.forecast_record import forecast_record
 from fedcc.federation.simulation import RunResult
 from fedcc.federation.site_opening import site_policy
-from fedcc.privacy.ledger import Ledger
+from fedcc.privacy.accounting import epsilon
+from fedcc.privacy.balance import Balance
+from fedcc.privacy.caps import lifetime_cap
 
 Run = Callable[..., RunResult]
 Plan = Callable[..., Forecast]
 
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SMALL = ("data=calls", "sites=3", "rounds=3")
 SETTINGS = {
     "default": (),
@@ -36,6 +42,11 @@ SETTINGS = {
     "organisations": ("sites=5", "federation.organisations={site-1: north, site-2: north}"),
     "hidden layer": ("model=mlp",),
 }
+
+
+def balance(path: Path | None, limit: float | None = None) -> Balance:
+    caps = () if limit is None else (lifetime_cap(limit),)
+    return Balance(path, caps=caps, delta=1e-5, now=NOW)
 
 
 @pytest.fixture
@@ -86,7 +97,7 @@ def test_epsilons_for_all_sites_are_those_of_an_independent_accountant(plan_call
 
     # Second source: privacy-loss distributions of Google's dp-accounting.
     plan, [after_rounds, _] = found.plan, found.epsilons
-    for epsilon, parts in (
+    for value, parts in (
         (after_rounds.all_sites.outsider, 5),
         (after_rounds.all_sites.claim, 5 - 1),
         (after_rounds.all_sites.everyone_else, 1),
@@ -96,7 +107,7 @@ def test_epsilons_for_all_sites_are_those_of_an_independent_accountant(plan_call
         multiplier = math.sqrt(parts * plan.own_variance) / plan.sensitivity
         accountant = PLDAccountant()
         accountant.compose(SelfComposedDpEvent(GaussianDpEvent(multiplier), plan.rounds))
-        assert epsilon == pytest.approx(accountant.get_epsilon(plan.delta), rel=1e-3)
+        assert value == pytest.approx(accountant.get_epsilon(plan.delta), rel=1e-3)
 
 
 def test_the_noise_table_holds_what_each_number_of_rounds_would_be_calibrated_to(
@@ -137,9 +148,9 @@ def test_a_ledger_with_room_left_admits_the_next_run_as_forecast(
 
     after = [site.after_rounds.claim for site in found.sites]
     run = run_calls(shared, folder="second")
-    held = Ledger.read(tmp_path / "ledgers" / "site-1.jsonl", max_epsilon=None, delta=1e-5)
+    held = balance(tmp_path / "ledgers" / "site-1.jsonl")
     assert found.exit_code == run.exit_code == 0
-    assert after == pytest.approx([held.epsilon()] * 3, rel=1e-12)
+    assert after == pytest.approx([epsilon(held.events, delta=1e-5)] * 3, rel=1e-12)
 
 
 @pytest.mark.parametrize("poor", ["site-1", "site-2"])  # the dealer of the key, and another
@@ -165,9 +176,11 @@ def test_a_run_goes_on_without_a_minority_that_refuses_as_forecast(
 
 def test_a_site_with_a_stricter_policy_vetoes(plan_calls: Plan) -> None:
     found = plan_calls()
-    admitted = site_policy(found.plan, found.settings, dict.fromkeys(found.plan.sites, b""))
-    strict = dataclasses.replace(admitted, min_collusion=2)
-    ledger = Ledger.read(None, max_epsilon=1.0, delta=1e-5)
+    names = dict.fromkeys(found.plan.sites, b"")
+    admitted = site_policy(found.plan, found.settings, "site-1", names, Path())
+    stricter = dataclasses.replace(admitted.privacy, min_collusion=2)
+    strict = dataclasses.replace(admitted, privacy=stricter)
+    ledger = balance(None, 1.0)
 
     veto = refusal(found.plan, strict, ledger)
 
@@ -191,15 +204,47 @@ def test_the_veto_of_the_site_that_deals_the_key_ends_the_run_whatever_the_other
 
 def test_attempts_within_a_budget_are_counted_as_the_ledger_counts(plan_calls: Plan) -> None:
     event = plan_calls("rounds=40").plan.event
-    ledger = Ledger.read(None, max_epsilon=1.0, delta=1e-5)
+    ledger = balance(None, 1.0)
 
-    admitted = attempts_within(ledger, event)
+    admitted = ledger.attempts_within(event, purpose="churn")
 
     assert admitted == 42  # the noise is calibrated for 40 rounds and 2 retries
-    ledger.check(event, admitted)
+    ledger.check(event, admitted, purpose="churn")
     with pytest.raises(BudgetExceeded):
-        ledger.check(event, admitted + 1)
-    assert attempts_within(Ledger.read(None, max_epsilon=None, delta=1e-5), event) is None
+        ledger.check(event, admitted + 1, purpose="churn")
+    assert balance(None).attempts_within(event, purpose="churn") is None
+
+
+def test_a_policy_file_and_a_cap_of_one_site_are_forecast_as_they_act(
+    run_calls: Run, plan_calls: Plan, tmp_path: Path
+) -> None:
+    capped = ("sites=4", "privacy.min_sites=3", "site.max_epsilon={site-2: 0.1}")
+
+    found = plan_calls(*capped)
+
+    run = run_calls(*capped)
+    assert found.exit_code == run.exit_code == 0
+    assert [site.name for site in found.sites if site.refusal is not None] == ["site-2"]
+    assert found.sites[1].budget == 0.1
+    strict = ("site.max_epsilon={site-1: 0.1, site-2: 0.1}",)
+    again = run_calls(*strict, folder="strict")
+    assert plan_calls(*strict).exit_code == again.exit_code == 4
+    assert str(plan_calls(*strict).error).partition(":")[2] in str(again.error)
+
+
+def test_a_policy_file_that_admits_less_is_forecast_with_the_veto_of_the_run(
+    run_calls: Run, plan_calls: Plan, tmp_path: Path
+) -> None:
+    text = (config.config_root() / "site_policy" / "_reference.yaml").read_text()
+    own = {**yaml.safe_load(text), "max_rounds": 2}
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(own))
+    policy = f"site.policy={tmp_path / 'policy.yaml'}"
+
+    found = plan_calls(policy)
+
+    run = run_calls(policy)
+    assert found.exit_code == run.exit_code == 5
+    assert isinstance(found.error, PolicyViolation) and str(found.error) == str(run.error)
 
 
 def test_no_row_is_opened_unless_asked_for(plan_calls: Plan) -> None:

@@ -155,9 +155,14 @@ def test_the_ledger_holds_one_charge_per_site_and_attempt_with_the_plan_s_number
 
     plan = json.loads((result.run_dir / "plan.json").read_text())
     for site in plan["sites"]:
-        lines = read_lines(result.run_dir / "ledger" / f"{site}.jsonl")
+        first, *lines = read_lines(result.run_dir / "ledger" / f"{site}.jsonl")
+        assert first["kind"] == "format"
         assert [line["kind"] for line in lines] == ["reserve", "settle"] * 3
         assert {line["event"]["own_variance"] for line in lines} == {plan["own_variance"]}
+        assert {line["planned_sites"] for line in lines} == {len(plan["sites"])}
+        # The hash of roster and plan is the one that every site's session is bound to.
+        [session] = {line["session"] for line in lines}
+        assert session in (result.run_dir / "secrets" / f"{site}.session.json").read_text()
 
 
 def test_the_three_epsilons_are_ordered_and_cross_checked(run_calls: Run) -> None:
@@ -471,7 +476,7 @@ def test_an_edited_ledger_ends_the_run_as_a_matter_of_integrity(
     result = run_calls(f"ledger.dir={shared}", folder="second")
 
     assert result.exit_code == 6
-    assert "site-2.jsonl, line 1" in str(result.error)
+    assert "site-2.jsonl, line 2" in str(result.error)
 
 
 def test_a_folder_that_is_not_empty_is_refused(run_calls: Run) -> None:

@@ -36,6 +36,8 @@ from fedcc.federation.settings import RunPlan, simulation_settings
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, SiteFiles, UploadNote, Watch
 from fedcc.federation.update_cipher import AggregateSum
+from fedcc.privacy.caps import lifetime_cap
+from fedcc.privacy.policy import PrivacyPolicy
 from fedcc.tasks.task import Examples
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -128,6 +130,26 @@ class House:
         return self.sites[site].answer("finish", closed_parcel([closed], {}))
 
 
+POLICY = PrivacyPolicy(
+    version=1,
+    purposes=("churn",),
+    caps=(),
+    delta=1e-5,
+    units=("record",),
+    noise_modes=("shared",),
+    schemes=("bfv",),
+    min_sites=3,
+    min_collusion=1,
+    max_rounds=20,
+    max_attempts=30,
+    metrics=(),
+)
+
+
+def with_cap(epsilon: float) -> PrivacyPolicy:
+    return replace(POLICY, caps=(lifetime_cap(epsilon),))
+
+
 Build = Callable[..., House]
 
 
@@ -152,15 +174,9 @@ def house(tmp_path: Path, calls: Path) -> Any:
         plan = replace(plan, **changes)  # type: ignore[arg-type]
         keys = {name: SiteKeys.create() for name in NAMES}
         policy = SitePolicy(
+            privacy=POLICY if max_epsilon is None else with_cap(max_epsilon),
             approved_plans=frozenset(approve(plan)),
-            schemes=frozenset({"bfv"}),
-            noises=frozenset({"shared"}),
-            min_collusion=1,
-            purpose="churn",
             data_sha256=own_data,
-            max_epsilon=max_epsilon,
-            delta=1e-5,
-            min_sites=3,
             trusted={name: key.identity for name, key in keys.items()},
         )
         sites = {}
@@ -764,7 +780,8 @@ def test_the_ledger_shows_every_attempt_and_which_were_void(house: Build, tmp_pa
 
     lines = read_lines(tmp_path / "ledger" / "site-1.jsonl")
 
-    kinds = [(line["kind"], line["attempt"]) for line in lines]
+    assert lines[0]["kind"] == "format"
+    kinds = [(line["kind"], line["attempt"]) for line in lines[1:]]
     assert kinds == [
         ("reserve", 1),
         ("settle", 1),

@@ -12,6 +12,7 @@ import pytest
 
 from fedcc.errors import BudgetExceeded, ProtocolError
 from fedcc.privacy.accounting import PrivacyEvent, epsilon
+from fedcc.privacy.caps import lifetime_cap
 from fedcc.privacy.ledger import Charge, Ledger
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -21,35 +22,45 @@ EVENT = PrivacyEvent.gaussian(
 
 
 def charge(round_number: int = 1, attempt: int = 1, run: str = "r") -> Charge:
-    return Charge(EVENT, run, round_number, attempt, "churn")
+    return Charge(
+        event=EVENT,
+        run=run,
+        round_number=round_number,
+        attempt=attempt,
+        purpose="churn",
+        planned_sites=20,
+        session="5e55",
+    )
 
 
 def test_the_ledger_refuses_a_round_that_would_pass_the_budget(tmp_path: Path) -> None:
     budget = epsilon([EVENT], delta=1e-5)
-    ledger = Ledger.open(tmp_path / "lisbon.jsonl", max_epsilon=budget, delta=1e-5)
+    ledger = Ledger.open(
+        tmp_path / "lisbon.jsonl", caps=[lifetime_cap(budget)], delta=1e-5, now=NOW
+    )
     ledger.reserve(charge(1), now=NOW)
 
     with pytest.raises(BudgetExceeded, match="epsilon"):
         ledger.reserve(charge(2), now=NOW)
 
     assert ledger.events == (EVENT,)  # a refused round leaves no trace
-    assert len((tmp_path / "lisbon.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "lisbon.jsonl").read_text().splitlines()) == 2  # with the format
 
 
 def test_spending_survives_closing_and_other_runs(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     for run in ("first", "second"):
-        ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
+        ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
         ledger.reserve(charge(run=run), now=NOW)
         ledger.close()
 
-    ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
+    ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
 
     assert ledger.epsilon() == pytest.approx(epsilon([EVENT] * 2, delta=1e-5))
 
 
 def test_void_and_unsettled_attempts_stay_charged(tmp_path: Path) -> None:
-    ledger = Ledger.open(tmp_path / "a.jsonl", max_epsilon=None, delta=1e-5)
+    ledger = Ledger.open(tmp_path / "a.jsonl", caps=(), delta=1e-5, now=NOW)
     ledger.reserve(charge(1, 1), now=NOW)
     ledger.settle(charge(1, 1), now=NOW)
     ledger.abort(charge(1, 1), now=NOW)
@@ -60,10 +71,10 @@ def test_void_and_unsettled_attempts_stay_charged(tmp_path: Path) -> None:
 
 def test_an_entry_is_used_once_even_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
+    ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
     ledger.reserve(charge(3, 2), now=NOW)
     ledger.close()
-    ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
+    ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
 
     with pytest.raises(ProtocolError, match="used before"):
         ledger.reserve(charge(3, 2), now=NOW)
@@ -71,7 +82,7 @@ def test_an_entry_is_used_once_even_after_reopening(tmp_path: Path) -> None:
 
 def test_a_step_without_noise_is_refused_by_any_budget(tmp_path: Path) -> None:
     bare = replace(charge(), event=replace(EVENT, mechanism="none", own_variance=0.0))
-    ledger = Ledger.open(tmp_path / "a.jsonl", max_epsilon=100.0, delta=1e-5)
+    ledger = Ledger.open(tmp_path / "a.jsonl", caps=[lifetime_cap(100.0)], delta=1e-5, now=NOW)
 
     with pytest.raises(BudgetExceeded):
         ledger.reserve(bare, now=NOW)
@@ -79,10 +90,10 @@ def test_a_step_without_noise_is_refused_by_any_budget(tmp_path: Path) -> None:
 
 def test_a_private_run_is_refused_after_a_release_without_noise(tmp_path: Path) -> None:
     bare = replace(charge(), event=replace(EVENT, mechanism="none", own_variance=0.0))
-    ledger = Ledger.open(tmp_path / "a.jsonl", max_epsilon=None, delta=1e-5)
+    ledger = Ledger.open(tmp_path / "a.jsonl", caps=(), delta=1e-5, now=NOW)
     ledger.reserve(bare, now=NOW)
     ledger.close()
-    ledger = Ledger.open(tmp_path / "a.jsonl", max_epsilon=8.0, delta=1e-5)
+    ledger = Ledger.open(tmp_path / "a.jsonl", caps=[lifetime_cap(8.0)], delta=1e-5, now=NOW)
 
     with pytest.raises(BudgetExceeded):
         ledger.reserve(charge(2), now=NOW)
@@ -90,13 +101,13 @@ def test_a_private_run_is_refused_after_a_release_without_noise(tmp_path: Path) 
 
 def test_an_edited_variance_is_found_when_the_ledger_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
+    ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
     ledger.reserve(charge(), now=NOW)
     ledger.close()
     path.write_text(path.read_text().replace("4.7", "9.7"))
 
-    with pytest.raises(ProtocolError, match="line 1"):
-        Ledger.open(path, max_epsilon=None, delta=1e-5)
+    with pytest.raises(ProtocolError, match="line 2"):
+        Ledger.open(path, caps=(), delta=1e-5, now=NOW)
 
 
 def test_a_killed_process_never_loses_a_charge_that_it_announced(tmp_path: Path) -> None:
@@ -107,10 +118,12 @@ def test_a_killed_process_never_loses_a_charge_that_it_announced(tmp_path: Path)
         "from fedcc.privacy.ledger import Charge, Ledger\n"
         "event = PrivacyEvent.gaussian(sensitivity=0.4, own_variance=4.7, min_sites=20,"
         " tolerated_collusion=1)\n"
-        f"ledger = Ledger.open(pathlib.Path({str(path)!r}), max_epsilon=None, delta=1e-5)\n"
+        f"path, now = pathlib.Path({str(path)!r}), datetime.now(UTC)\n"
+        "ledger = Ledger.open(path, caps=(), delta=1e-5, now=now)\n"
         "start = len(ledger.events)\n"
         "for number in range(start + 1, start + 100000):\n"
-        "    charge = Charge(event, 'r', number, 1, 'churn')\n"
+        "    charge = Charge(event=event, run='r', round_number=number, attempt=1,"
+        " purpose='churn', planned_sites=20, session='5e55')\n"
         "    ledger.reserve(charge, now=datetime.now(UTC))\n"
         "    print(number, flush=True)\n"
     )
@@ -125,23 +138,6 @@ def test_a_killed_process_never_loses_a_charge_that_it_announced(tmp_path: Path)
                 break
         process.wait()
 
-        ledger = Ledger.open(path, max_epsilon=None, delta=1e-5)
+        ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
         assert len(ledger.events) >= announced
         ledger.close()
-
-
-def test_a_ledger_that_is_read_counts_like_an_open_one_and_cannot_be_charged(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "site.jsonl"
-    with_one = Ledger.open(path, max_epsilon=1.0, delta=1e-5)
-    with_one.reserve(charge(1), now=NOW)
-    before = path.read_bytes()
-
-    seen = Ledger.read(path, max_epsilon=1.0, delta=1e-5)
-
-    assert seen.events == with_one.events and seen.epsilon() == with_one.epsilon()
-    with pytest.raises(ProtocolError, match="reading alone"):
-        seen.reserve(charge(2), now=NOW)
-    assert path.read_bytes() == before and len(seen.events) == 1
-    with_one.close()
