@@ -57,7 +57,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         part.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="see below")
         if name != "verify":
             part.add_argument("--delta", type=float, metavar="D", help="of every epsilon")
-            part.add_argument("--policy", type=Path, metavar="FILE", help="a site's policy file")
+            part.add_argument("--policy", type=Path, metavar="FILE", help="a site's policy")
         if name == "show":
             part.add_argument("--max-epsilon", type=float, metavar="E", help="a lifetime cap")
             part.add_argument("--figure", type=Path, metavar="SVG", help="draw the burn-down")
