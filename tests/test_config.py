@@ -215,7 +215,7 @@ def test_a_broken_option_says_what_mends_it(tmp_path: Path, text: str, fragment:
 
 @pytest.mark.parametrize(
     ("override", "fragment"),
-    [("sites = 5", "KEY=VALUE without spaces"), ("sites=[1,2", "needs quotes")],
+    [("sites", "KEY=VALUE without spaces"), ("sites=[1,2", "needs quotes")],
 )
 def test_an_override_that_does_not_parse_says_how_it_is_written(
     override: str, fragment: str

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BASELINES = (
     "central_dp_same_noise",
+    "central_dp_same_variance",
     "central_dp",
     "local_noise",
     "site_alone_mean",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fedcc.federation.local_training import private_sum, starting_point
 from fedcc.federation.planning import prior_scale, step_size
-from fedcc.federation.settings import RunPlan, SimulationSettings
+from fedcc.federation.settings import BASELINES, Baseline, RunPlan, SimulationSettings
 from fedcc.models.heads import build_module
 from fedcc.privacy.accounting import epsilon_of_mu
 from fedcc.privacy.noise_shares import gaussian_share
@@ -19,13 +19,6 @@ from fedcc.training.baselines import Noise, train_centrally
 from fedcc.training.evaluate import logits
 
 Vector = NDArray[np.float64]
-NAMES = (
-    "central_dp",
-    "central_dp_same_noise",
-    "central_no_privacy",
-    "local_noise",
-    "site_alone_mean",
-)
 
 
 def pooled(parts: Sequence[Examples]) -> Examples:
@@ -55,38 +48,43 @@ class Comparison:
         self._pool = pooled(sites)
 
     def all(self, same_noise: Noise | None) -> dict[str, float | None]:
-        """Return every baseline; those that need noise are `None` without privacy.
+        """Return every baseline; `None` for those not asked for or not there without privacy.
 
         Args:
             same_noise: the very noise of the run's sums, or `None` if it was not kept.
         """
+        values: dict[str, float | None] = dict.fromkeys(BASELINES)
+        for name in self._settings.wanted_baselines:
+            values[name] = self._one(name, same_noise)
+        return values
+
+    def _one(self, name: Baseline, same_noise: Noise | None) -> float | None:
         plan, sites = self._plan, len(self._sites)
-        central_variance = (plan.noise_multiplier * plan.sensitivity) ** 2
-        values: dict[str, float | None] = dict.fromkeys(NAMES)
-        clear = self._plan_for(0.0)
-        values["central_no_privacy"] = self._train(self._pool, clear, None)
-        if same_noise is not None:
-            values["central_dp_same_noise"] = self._train(self._pool, plan, same_noise)
-        if plan.noise == "none":
-            alone = [self._train(site, self._alone(clear), None) for site in self._sites]
-            values["site_alone_mean"] = _mean(alone)
-            return values
-        values["central_dp"] = self._train(
-            self._pool, self._plan_for(central_variance), self._fresh("central", central_variance)
-        )
-        values["local_noise"] = self._train(
-            self._pool,
-            self._plan_for(sites * central_variance),
-            self._fresh("local", sites * central_variance),
-        )
-        # A site alone divides by N / K, so the same noise weighs K times as much.
-        alone_plan = self._alone(self._plan_for(sites**2 * central_variance))
-        alone = [
-            self._train(site, alone_plan, self._fresh(f"alone-{index}", central_variance))
+        central = (plan.noise_multiplier * plan.sensitivity) ** 2
+        if name == "site_alone_mean":
+            return self._alone_mean(central)
+        if name == "central_no_privacy":
+            return self._train(self._pool, self._plan_for(0.0), None)
+        if plan.noise == "none" and name != "central_dp_same_noise":
+            return None
+        if name == "central_dp_same_noise":
+            return self._train(self._pool, plan, same_noise) if same_noise is not None else None
+        # Of the sum of all sites: what a coalition may know makes it more than the central one.
+        variance = {
+            "central_dp": central,
+            "central_dp_same_variance": sites * plan.own_variance,
+            "local_noise": sites * central,
+        }[name]
+        return self._train(self._pool, self._plan_for(variance), self._fresh(name, variance))
+
+    def _alone_mean(self, variance: float) -> float | None:
+        """Train each site alone; it divides by N / K, so its noise weighs K times as much."""
+        plan = self._alone(self._plan_for(len(self._sites) ** 2 * variance))
+        found = [
+            self._train(site, plan, self._fresh(f"alone-{index}", variance) if variance else None)
             for index, site in enumerate(self._sites)
         ]
-        values["site_alone_mean"] = _mean(alone)
-        return values
+        return _mean(found)
 
     def _plan_for(self, variance: float) -> RunPlan:
         """Return the run's plan with step size and prior for another noise of the sum."""

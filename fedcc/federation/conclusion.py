@@ -47,7 +47,7 @@ def conclude(
     lines = run.folder.read_metrics()
     rounds = max(monitor.observer.states, default=0)
     baselines = None
-    if error is None and run.settings.baselines:
+    if error is None and run.settings.wanted_baselines:
         progress(Progress(kind="note", text="training the baselines"))
         baselines = _baselines(run, rounds)
     facts = _facts(run, monitor, sites, lines, error, seconds, baselines)

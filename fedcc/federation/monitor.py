@@ -52,7 +52,7 @@ class Monitor:
         kind = message.metadata.message_type.removeprefix("query.")
         if kind in ("upload", "finish"):
             self.note_rounds()
-        if kind == "unmask" and self._run.settings.baselines:
+        if kind == "unmask" and "central_dp_same_noise" in self._run.settings.wanted_baselines:
             fields = Parcel.from_record(message.content).fields
             self.keep_noise(int(str(fields["round"])), int(str(fields["attempt"])))
         self.check_refusals()

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fedcc import config
 from fedcc.crypto.parameters import CryptoSettings, Scheme
@@ -20,6 +20,16 @@ from fedcc.privacy.accounting import Mechanism, PrivacyEvent
 from fedcc.privacy.calibration import PrivacySettings
 from fedcc.privacy.noise_shares import Grid, overflow_z
 from fedcc.tasks.task import TaskName
+
+Baseline = Literal[
+    "central_dp",
+    "central_dp_same_noise",
+    "central_dp_same_variance",
+    "central_no_privacy",
+    "local_noise",
+    "site_alone_mean",
+]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +145,7 @@ class SimulationSettings:
     sites: int
     rounds: int
     seed: int | None
-    baselines: bool
+    baselines: bool | tuple[Baseline, ...]
     run: Folder
     ledger: Folder
     site: SiteSettings
@@ -180,6 +190,13 @@ class SimulationSettings:
                     f"federation.drop names site {dropout.site} in round {dropout.round}; there "
                     f"are {self.sites} sites and {self.rounds} rounds, both counted from 1"
                 )
+
+    @property
+    def wanted_baselines(self) -> tuple[Baseline, ...]:
+        """The trainings without a federation that are asked for."""
+        if isinstance(self.baselines, bool):
+            return BASELINES if self.baselines else ()
+        return self.baselines
 
     @property
     def site_names(self) -> tuple[str, ...]:

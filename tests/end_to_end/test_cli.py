@@ -171,6 +171,7 @@ BAD = [
     (["seed=1,2"], 2, "--multirun"),
     (["seed=-1"], 2, "seed"),
     (["baselines=yes"], 2, "true or false"),
+    (["baselines=[central]"], 2, "central_dp"),
     (["federation.drop=[{site: 9, round: 1}]"], 2, "federation.drop"),
     (["federation.drop=[{site: 1}]"], 2, "round"),
     (["task=intents"], 2, "intent"),

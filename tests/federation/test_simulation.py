@@ -10,6 +10,7 @@ from conftest import CANARY, all_bytes_under, read_lines
 
 import fedcc
 from fedcc.errors import BudgetExceeded, ConfigError, RecordError, TooFewSites
+from fedcc.federation import settings
 from fedcc.federation.progress import Progress
 from fedcc.federation.simulation import RunResult
 from fedcc.training.checkpoints import load_state, read_tensors
@@ -25,8 +26,8 @@ SUMMARY_KEYS = {
     "cross_check_epsilon",
     "crypto": "scheme profile lanes model_parameters upload_bytes_total "
     "upload_bytes_per_parameter download_bytes_per_parameter seconds max_abs_error_over_clip",
-    "utility": "metric federated central_dp central_dp_same_noise central_no_privacy local_noise "
-    "site_alone_mean",
+    "utility": "metric federated central_dp central_dp_same_noise central_dp_same_variance "
+    "central_no_privacy local_noise site_alone_mean",
     "timing": "total_seconds startup_seconds seconds_per_round",
 }
 
@@ -82,6 +83,15 @@ def test_a_federation_equals_central_training_with_the_same_noise(
 
     utility = summary["utility"]
     assert utility["federated"] == pytest.approx(utility["central_dp_same_noise"], abs=1e-3)
+
+
+def test_only_the_baselines_asked_for_are_trained(run_calls: Run) -> None:
+    utility = run_calls(
+        "rounds=6", "baselines=[central_dp_same_variance,central_no_privacy]"
+    ).summary["utility"]
+
+    trained = {name for name in settings.BASELINES if utility[name] is not None}
+    assert trained == {"central_dp_same_variance", "central_no_privacy"}
 
 
 def test_all_schemes_and_a_real_wire_give_the_same_model_for_the_same_seed(run_calls: Run) -> None:

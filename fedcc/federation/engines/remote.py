@@ -125,7 +125,7 @@ class _Session:
             monitor.observer.on_upload(note)
         for number in applied:
             site, closed, gradient_sum, state = self._sightings.take_applied(number)
-            if self._run.settings.baselines:
+            if "central_dp_same_noise" in self._run.settings.wanted_baselines:
                 monitor.keep_noise(closed.round_number, closed.attempt)
             monitor.observer.on_applied(site, closed, gradient_sum, state)
             self._applied = number
