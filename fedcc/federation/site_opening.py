@@ -5,11 +5,12 @@ keys and seeds wherever it is opened.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 
-from fedcc.errors import RecordError
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
-from fedcc.federation.settings import data_sha256
+from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
 from fedcc.privacy.caps import lifetime_cap
@@ -27,15 +28,17 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
 
     Raises:
         ProtocolError: if its ledger or audit log is broken or in use.
+        ConfigError: if the run folder lacks its copy of the policy file.
     """
     plan, settings = run.plan, run.settings
     keys = run.site_keys
     name = plan.sites[index]
-    policy = SitePolicy(
-        privacy=privacy_policy(run, name),
-        approved_plans=frozenset({plan.sha256}),
-        data_sha256=data_sha256(settings.data),
-        trusted={name: keys[name].identity for name in plan.sites},
+    policy = site_policy(
+        plan,
+        settings,
+        {site: keys[site].identity for site in plan.sites},
+        site=name,
+        policy_file=run.folder.policy if settings.site.policy is not None else None,
     )
     return Site(
         name,
@@ -50,29 +53,40 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
     )
 
 
-def privacy_policy(run: PreparedRun, site: str) -> PrivacyPolicy:
-    """Return what a simulated site's operator admits: the run's policy file, or its settings.
+def site_policy(
+    plan: RunPlan,
+    settings: SimulationSettings,
+    trusted: Mapping[str, bytes],
+    *,
+    site: str,
+    policy_file: Path | None,
+) -> SitePolicy:
+    """Return what a simulated site admits.
+
+    Args:
+        plan: the plan that its operator approved.
+        settings: of the run.
+        trusted: identity key of each site.
+        site: its name.
+        policy_file: what the settings' `site.policy` names, or the run folder's copy of it.
 
     Raises:
-        ConfigError: if the policy file does not hold a policy.
-        RecordError: if the run folder lacks its copy of the policy file.
+        ConfigError: if there is no policy in the file, or no file.
     """
-    settings = run.settings
-    if settings.site.policy is None:
-        policy = _as_settled(run)
-    elif run.folder.policy.is_file():
-        policy = load_policy(run.folder.policy)
-    else:
-        raise RecordError(f"{run.folder.policy} is missing; the sites of this run had a policy.")
+    privacy = _as_settled(plan, settings) if policy_file is None else load_policy(policy_file)
     own = (settings.site.max_epsilon or {}).get(site)
-    if own is None:
-        return policy
-    return dataclasses.replace(policy, caps=(*policy.caps, lifetime_cap(own)))
+    if own is not None:
+        privacy = dataclasses.replace(privacy, caps=(*privacy.caps, lifetime_cap(own)))
+    return SitePolicy(
+        privacy=privacy,
+        approved_plans=frozenset({plan.sha256}),
+        data_sha256=data_sha256(settings.data),
+        trusted=trusted,
+    )
 
 
-def _as_settled(run: PreparedRun) -> PrivacyPolicy:
+def _as_settled(plan: RunPlan, settings: SimulationSettings) -> PrivacyPolicy:
     """Return the policy of sites that admit what the settings ask for and nothing weaker."""
-    plan, settings = run.plan, run.settings
     budget = planning.budget(plan, settings.privacy.epsilon)
     return PrivacyPolicy(
         version=1,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fedcc.privacy.accounting import Observer, PrivacyEvent, epsilon_of_mu, mu_of_epsilon
-from fedcc.privacy.ledger_lines import Spent
+from fedcc.privacy.ledger_lines import TimedCharge
 
 EPSILON_ERROR = 1e-9  # to which `epsilon_of_mu` is solved
 OBSERVERS: Mapping[str, Observer] = {
@@ -84,9 +84,9 @@ class CapUse:
         self.cap = cap
         self._delta = delta
         self._counts: Counter[PrivacyEvent] = Counter()
-        self._inside: deque[Spent] = deque()  # of a window, oldest first
+        self._inside: deque[TimedCharge] = deque()  # of a window, oldest first
 
-    def add(self, spent: Spent) -> None:
+    def add(self, spent: TimedCharge) -> None:
         """Count one charge, if the cap covers it."""
         if not self.cap.covers(spent.charge.purpose):
             return

@@ -109,6 +109,17 @@ def test_only_the_broken_ledger_is_faulted(tmp_path: Path) -> None:
         draw_up(bad, (), DELTA, NOW)
 
 
+def test_a_deleted_ledger_is_faulted_by_the_head_it_left(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_ledger(tmp_path / f"{name}.jsonl", 2)
+    (tmp_path / "a.jsonl").unlink()
+
+    found = faults(ledger_files(tmp_path))
+
+    assert "line 1: the ledger was cut off here" in str(found[tmp_path / "a.jsonl"])
+    assert found[tmp_path / "b.jsonl"] is None
+
+
 def test_a_statement_can_be_drawn_up_while_the_ledger_is_open(tmp_path: Path) -> None:
     write_ledger(tmp_path / "a.jsonl", 2, close=False)
 
