@@ -186,8 +186,8 @@ class Ledger:
             if reason is not None:
                 wait = "" if use.cap.days is None else ", wait until earlier charges are older"
                 raise BudgetExceeded(
-                    f"{self.path}: {reason}. Use fewer rounds, more noise{wait}, or another "
-                    "ledger.dir."
+                    f"{self.path}: {reason}. Use fewer rounds, more noise{wait}, or in a "
+                    "simulation another ledger.dir."
                 )
 
     def reserve(self, charge: Charge, *, now: datetime) -> None:
@@ -211,12 +211,28 @@ class Ledger:
         self._advance_head()
 
     def settle(self, charge: Charge, *, now: datetime) -> None:
-        """Note that the bytes of a reserved attempt are about to leave."""
-        self._open_files()[0].append(charge.as_fields("settle", now))
+        """Note that the bytes of a reserved attempt are about to leave.
+
+        Raises:
+            ProtocolError: if it was not reserved.
+        """
+        self._note("settle", charge, now)
 
     def abort(self, charge: Charge, *, now: datetime) -> None:
-        """Note that an attempt is void; it stays charged."""
-        self._open_files()[0].append(charge.as_fields("abort", now))
+        """Note that an attempt is void; it stays charged.
+
+        Raises:
+            ProtocolError: if it was not reserved.
+        """
+        self._note("abort", charge, now)
+
+    def _note(self, kind: str, charge: Charge, now: datetime) -> None:
+        if charge.entry not in self._used:
+            raise ProtocolError(
+                f"{self.path}: round {charge.round_number}, attempt {charge.attempt} was never "
+                "reserved."
+            )
+        self._open_files()[0].append(charge.as_fields(kind, now))
 
     def close(self) -> None:
         """Let the head name the very last line, and release both files."""

@@ -151,8 +151,30 @@ def test_wrong_usage_ends_with_two_and_writes_nothing(
     assert not list((tmp_path / "empty").iterdir())
 
 
+def test_policy_prints_the_reference_which_is_itself_a_policy_file(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    reference = printed(capsys, "policy")
+    assert "# Every key of a site's policy" in reference
+
+    text = printed(capsys, "policy", str(written(tmp_path, reference)))
+
+    assert "a policy for churn, intent, delta 1e-05" in text
+    assert "all purposes, any 90 days: epsilon 3, if all others collude not capped" in text
+    values = json.loads(printed(capsys, "policy", "--json"))
+    assert values["caps"][0]["epsilon"] == 8.0
+
+
+def test_a_policy_file_with_a_mistyped_key_ends_with_two(tmp_path: Path, capsys: Capture) -> None:
+    path = written(tmp_path, POLICY.replace("min_sites", "min_site"))
+
+    assert main(["ledger", "policy", str(path)]) == 2
+
+    assert "unknown key 'min_site'. Did you mean 'min_sites'?" in capsys.readouterr().err
+
+
 def test_help_has_examples(capsys: Capture) -> None:
-    for part in ([], ["show"], ["history"], ["verify"]):
+    for part in ([], ["show"], ["history"], ["verify"], ["policy"]):
         with pytest.raises(SystemExit) as stop:
             main(["ledger", *part, "--help"])
         assert stop.value.code == 0

@@ -69,6 +69,14 @@ def test_void_and_unsettled_attempts_stay_charged(tmp_path: Path) -> None:
     assert len(ledger.events) == 2
 
 
+def test_nothing_is_settled_that_was_not_reserved(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "a.jsonl", caps=(), delta=1e-5, now=NOW)
+
+    for note in (ledger.settle, ledger.abort):
+        with pytest.raises(ProtocolError, match="never reserved"):
+            note(charge(), now=NOW)
+
+
 def test_an_entry_is_used_once_even_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
