@@ -248,8 +248,9 @@ def _shown(one: "Statement") -> dict[str, Any]:
 def _lines(one: "Statement") -> list[str]:
     """Return a statement as lines of text."""
     unit = " and ".join(one.units) or "unit"
+    runs = "1 run" if len(one.runs) == 1 else f"{len(one.runs)} runs"
     lines = [
-        f"{one.site}: {one.attempts} charged attempts in {len(one.runs)} runs ({one.path})",
+        f"{one.site}: {one.attempts} charged attempts in {runs} ({one.path})",
         f"  epsilon per {unit} at this site, delta {one.delta:g}",
     ]
     rows = [("", *_HEADINGS), *((name, *_texts(three)) for name, three in one.purposes.items())]
