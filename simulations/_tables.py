@@ -72,7 +72,7 @@ def _spent(folder: Path, delta: float) -> dict[str, float]:
     """Return what each ledger of a run holds, sites in the order of their numbers."""
     found: dict[str, float] = {}
     for path in sorted(folder.glob("*.jsonl"), key=lambda path: int(path.stem.split("-")[1])):
-        events = [spent.charge.event for spent in read_ledger(path).spent]
+        events = [one.charge.event for one in read_ledger(path).charges]
         found[path.stem] = epsilon(events, delta=delta)
     return found
 

@@ -1,6 +1,7 @@
 """`fedcc ledger`: what sites have spent, run by run, and whether their ledgers are whole."""
 
 import argparse
+import dataclasses
 import json
 import math
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ examples:
   fedcc ledger show ledgers/site-2.jsonl --policy site.yaml --figure spent.svg
   fedcc ledger history ledgers --json                   one object per run and site
   fedcc ledger verify runs/first ledgers                chain, head and every line
+  fedcc ledger policy > site.yaml                       every key of a policy, explained, to edit
+  fedcc ledger policy site.yaml                         check a policy file; then try it:
+  fedcc simulate site.policy=site.yaml
 
 PATH is a run folder, a folder of ledgers (what ledger.dir= named) or a ledger file. Nothing is
 locked or written but --figure. Epsilon is per protection unit at that site, over all its runs.
@@ -57,13 +61,48 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         part.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="see below")
         if name != "verify":
             part.add_argument("--delta", type=float, metavar="D", help="of every epsilon")
-            part.add_argument("--policy", type=Path, metavar="FILE", help="a site's policy file")
+            part.add_argument("--policy", type=Path, metavar="FILE", help="a site's policy")
         if name == "show":
             part.add_argument("--max-epsilon", type=float, metavar="E", help="a lifetime cap")
             part.add_argument("--figure", type=Path, metavar="SVG", help="draw the burn-down")
         part.add_argument("--json", action="store_true", help="print JSON instead of text")
         part.add_argument("--debug", action="store_true", help="show tracebacks")
         part.set_defaults(run_command=run)
+    _add_policy_parser(parts)
+
+
+def _add_policy_parser(parts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    part = parts.add_parser(
+        "policy",
+        help="print every key of a site's policy, or check a policy file",
+        description="Print the commented reference of a site's policy, or check a file.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    part.add_argument("file", type=Path, nargs="?", metavar="FILE", help="default: the reference")
+    part.add_argument("--json", action="store_true", help="print the policy as JSON")
+    part.add_argument("--debug", action="store_true", help="show tracebacks")
+    part.set_defaults(run_command=run_policy)
+
+
+def run_policy(args: argparse.Namespace) -> int:
+    """Print the reference, or what a policy file admits."""
+    from fedcc.privacy.policy import load_policy
+
+    path = args.file or config.config_root() / "site_policy" / "_reference.yaml"
+    if args.file is None and not args.json:
+        print(path.read_text(encoding="utf-8"), end="")
+        return 0
+    policy = load_policy(path)
+    if args.json:
+        print(json.dumps(dataclasses.asdict(policy), indent=2))
+    else:
+        print(f"{path}: a policy for {', '.join(policy.purposes)}, delta {policy.delta:g}")
+        for cap in policy.caps:
+            limits = (cap.epsilon, cap.epsilon_if_all_others_collude)
+            claim, alone = ("not capped" if limit is None else f"{limit:g}" for limit in limits)
+            print(f"  {cap.label}: epsilon {claim}, if all others collude {alone}")
+    return 0
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -209,8 +248,9 @@ def _shown(one: "Statement") -> dict[str, Any]:
 def _lines(one: "Statement") -> list[str]:
     """Return a statement as lines of text."""
     unit = " and ".join(one.units) or "unit"
+    runs = "1 run" if len(one.runs) == 1 else f"{len(one.runs)} runs"
     lines = [
-        f"{one.site}: {one.attempts} charged attempts in {len(one.runs)} runs ({one.path})",
+        f"{one.site}: {one.attempts} charged attempts in {runs} ({one.path})",
         f"  epsilon per {unit} at this site, delta {one.delta:g}",
     ]
     rows = [("", *_HEADINGS), *((name, *_texts(three)) for name, three in one.purposes.items())]
@@ -219,7 +259,10 @@ def _lines(one: "Statement") -> list[str]:
         lines.append("  units differ: the sum holds for the weakest of them, one record")
     for cap in one.caps:
         who = "" if cap.observer == "epsilon" else " if all others collude"
-        left = f"room for one more run of {cap.room:.4g}" if cap.room > 0 else "nothing is left"
+        if cap.room is None:
+            left = f"{max(cap.limit - cap.spent, 0):.4g} below it, sampled steps among them"
+        else:
+            left = f"room for one more run of {cap.room:.4g}" if cap.room > 0 else "nothing is left"
         lines.append(f"  cap, {cap.label}: {cap.spent:.4g} of {cap.limit:g} spent{who}; {left}")
     return [*lines, ""]
 

@@ -33,6 +33,7 @@ examples:
 
 keys (defaults in configs/, `fedcc simulate --show` prints all):
   sites=K rounds=R seed=N baselines=true run.dir=DIR ledger.dir=DIR
+  site.policy=FILE (what the sites admit)   'site.max_epsilon={site-2: 0.5}'
   privacy=strict|balanced|explore|none   privacy.epsilon privacy.delta privacy.noise=shared|local
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries
   crypto=bfv|ckks|none   crypto.lanes=2|3 crypto.grid_steps

@@ -190,7 +190,10 @@ def _outlook(settings: SimulationSettings, plan: RunPlan, name: str, now: dateti
     """Return what a site would say, asked of its own policy and ledger."""
     # The policy is asked about the plan alone, so names stand in for identity keys.
     trusted = dict.fromkeys(plan.sites, b"")
-    policy = site_policy(plan, settings, name, trusted, Path(settings.site.policy or ""))
+    file = settings.site.policy
+    policy = site_policy(
+        plan, settings, trusted, site=name, policy_file=Path(file) if file is not None else None
+    )
     caps, delta = policy.privacy.caps, policy.privacy.delta
     folder = None if settings.ledger.dir is None else Path(settings.ledger.dir)
     path = None if folder is None else folder / f"{name}.jsonl"

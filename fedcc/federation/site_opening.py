@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedcc.errors import RecordError
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
 from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
@@ -29,14 +28,18 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
 
     Raises:
         ProtocolError: if its ledger or audit log is broken or in use.
+        ConfigError: if the run folder lacks its copy of the policy file.
     """
     plan, settings = run.plan, run.settings
     keys = run.site_keys
     name = plan.sites[index]
-    trusted = {site: keys[site].identity for site in plan.sites}
-    if settings.site.policy is not None and not run.folder.policy.is_file():
-        raise RecordError(f"{run.folder.policy} is missing; the sites of this run had a policy.")
-    policy = site_policy(plan, settings, name, trusted, run.folder.policy)
+    policy = site_policy(
+        plan,
+        settings,
+        {site: keys[site].identity for site in plan.sites},
+        site=name,
+        policy_file=run.folder.policy if settings.site.policy is not None else None,
+    )
     return Site(
         name,
         run.folder.site_files(name),
@@ -53,31 +56,29 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
 def site_policy(
     plan: RunPlan,
     settings: SimulationSettings,
-    site: str,
     trusted: Mapping[str, bytes],
-    policy_file: Path,
+    *,
+    site: str,
+    policy_file: Path | None,
 ) -> SitePolicy:
-    """Return what a simulated site's operator admits: the policy file, or the run's settings.
+    """Return what a simulated site admits.
 
     Args:
-        plan: the plan that was approved.
-        settings: of the run; they say whether there is a policy file.
-        site: whose policy.
+        plan: the plan that its operator approved.
+        settings: of the run.
         trusted: identity key of each site.
-        policy_file: where the file lies, if there is one.
+        site: its name.
+        policy_file: what the settings' `site.policy` names, or the run folder's copy of it.
 
     Raises:
-        ConfigError: if the policy file does not hold a policy.
+        ConfigError: if there is no policy in the file, or no file.
     """
-    if settings.site.policy is None:
-        policy = _as_settled(plan, settings)
-    else:
-        policy = load_policy(policy_file)
+    privacy = _as_settled(plan, settings) if policy_file is None else load_policy(policy_file)
     own = (settings.site.max_epsilon or {}).get(site)
     if own is not None:
-        policy = dataclasses.replace(policy, caps=(*policy.caps, lifetime_cap(own)))
+        privacy = dataclasses.replace(privacy, caps=(*privacy.caps, lifetime_cap(own)))
     return SitePolicy(
-        privacy=policy,
+        privacy=privacy,
         approved_plans=frozenset({plan.sha256}),
         data_sha256=data_sha256(settings.data),
         trusted=trusted,

@@ -81,6 +81,8 @@ def _needed_variance(plan: RunPlan) -> float:
 def _mechanism(plan: RunPlan) -> str:
     if plan.noise == "none":
         return "none"
+    if plan.sample_rate < 1:
+        return "sampled_gaussian_alone"
     return "gaussian_share" if plan.noise == "shared" and plan.masked else "gaussian_alone"
 
 
@@ -154,6 +156,11 @@ RULES: tuple[Rule, ...] = (
         "tolerated_collusion",
         lambda s, p: p.noise != "shared" or _honest(p) >= (2 if p.masked else 1),
         lambda s, p: "what leaves two honest sites of min_sites, or one without masks",
+    ),
+    Rule(
+        "sample_rate",
+        lambda s, p: 0 < p.sample_rate <= 1 and (p.sample_rate == 1 or p.noise == "local"),
+        lambda s, p: "1, or above 0 and below 1 with local noise",
     ),
     Rule(
         "neighbours",

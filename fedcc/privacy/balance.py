@@ -11,8 +11,7 @@ from fedcc.errors import BudgetExceeded
 from fedcc.privacy.accounting import PrivacyEvent
 from fedcc.privacy.caps import Cap, CapUse, check_caps
 from fedcc.privacy.ledger import read_ledger
-from fedcc.privacy.ledger_head import check_mark, head_path, newest, read_marks
-from fedcc.privacy.ledger_lines import LedgerContent, read_content
+from fedcc.privacy.ledger_lines import read_content
 
 NEW_LEDGER = Path("a new ledger")
 MOST_ATTEMPTS = 1 << 20  # beyond this many a budget is called unlimited
@@ -37,12 +36,12 @@ class Balance:
             OSError: if the file cannot be read.
         """
         self._path = path or NEW_LEDGER
-        content = _content(path)
-        self.events: tuple[PrivacyEvent, ...] = tuple(s.charge.event for s in content.spent)
+        content = read_content(NEW_LEDGER, []) if path is None else read_ledger(path)
+        self.events: tuple[PrivacyEvent, ...] = tuple(s.charge.event for s in content.charges)
         self._caps = [CapUse(cap, delta) for cap in caps]
         seen = now if content.latest is None else max(now, content.latest)
         for use in self._caps:
-            for spent in content.spent:
+            for spent in content.charges:
                 use.add(spent)
             use.forget_before(seen)
 
@@ -70,11 +69,3 @@ class Balance:
         except BudgetExceeded:
             return False
         return True
-
-
-def _content(path: Path | None) -> LedgerContent:
-    if path is not None and path.exists():
-        return read_ledger(path)
-    if path is not None:  # a head without its ledger: all of the file was cut off
-        check_mark(path, newest(read_marks(head_path(path))), [], head_due=False)
-    return read_content(NEW_LEDGER, [])

@@ -2,7 +2,7 @@
 
 A cap holds for all purposes or one, for the site's lifetime or for any window of so many days, and
 for two observers: the claim and everyone else colluding. The sum that is compared is that of a
-fully adaptive composition (a filter, see `accounting`), so caps hold whatever later runs learn
+fully adaptive composition (a filter, see `spending`), so caps hold whatever later runs learn
 from earlier ones. A window bounds every window of its length, because the check is made at each
 charge over the window that ends there.
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from fedcc.errors import BudgetExceeded
 from fedcc.privacy.accounting import Observer, PrivacyEvent, epsilon_of_mu, mu_of_epsilon
-from fedcc.privacy.ledger_lines import Spent
+from fedcc.privacy.ledger_lines import TimedCharge
+from fedcc.privacy.spending import Spent
 
-EPSILON_ERROR = 1e-9  # to which `epsilon_of_mu` is solved
 OBSERVERS: Mapping[str, Observer] = {
     "epsilon": "claim",
     "epsilon_if_all_others_collude": "everyone_else",
@@ -63,10 +63,8 @@ def lifetime_cap(epsilon: float) -> Cap:
 
 def epsilon_of(counts: Mapping[PrivacyEvent, int], observer: Observer, delta: float) -> float:
     """Return the epsilon of so many of each event together; infinite without noise."""
-    mu_squared = math.fsum(
-        count * event.mu_squared(observer) for event, count in counts.items() if count
-    )
-    return epsilon_of_mu(math.sqrt(mu_squared), delta)
+    kept = +Counter(counts)
+    return Spent(max_epsilon=None, delta=delta, observer=observer, counts=kept).epsilon
 
 
 def room(spent: float, limit: float, delta: float) -> float:
@@ -86,9 +84,9 @@ class CapUse:
         self.cap = cap
         self._delta = delta
         self._counts: Counter[PrivacyEvent] = Counter()
-        self._inside: deque[Spent] = deque()  # of a window, oldest first
+        self._inside: deque[TimedCharge] = deque()  # of a window, oldest first
 
-    def add(self, spent: Spent) -> None:
+    def add(self, spent: TimedCharge) -> None:
         """Count one charge, if the cap covers it."""
         if not self.cap.covers(spent.charge.purpose):
             return
@@ -109,18 +107,29 @@ class CapUse:
         """Return the epsilon that counts against the cap."""
         return epsilon_of(self._counts, observer, self._delta)
 
+    def room(self, name: str) -> float | None:
+        """Return the epsilon that one more full-batch Gaussian run could have under one limit.
+
+        `None` once a sampled step counts: Renyi divergences leave no single number.
+        """
+        if any(event.sampled for event in +self._counts):
+            return None
+        return room(self.spent(OBSERVERS[name]), getattr(self.cap, name), self._delta)
+
     def refusal(self, event: PrivacyEvent, times: int) -> str | None:
         """Say why so many more events would pass the cap; `None` if they fit."""
-        after = self._counts + Counter({event: times})
         for name, observer in OBSERVERS.items():
             limit = getattr(self.cap, name)
             if limit is None:
                 continue
-            total = epsilon_of(after, observer, self._delta)
-            if not total <= limit + EPSILON_ERROR:
+            spent = Spent(
+                max_epsilon=limit, delta=self._delta, observer=observer, counts=+self._counts
+            )
+            after = spent.plus(event, times)
+            if not after.within_budget:
                 return (
-                    f"{name} {self.spent(observer):.4g} of {limit:g} is spent "
-                    f"({self.cap.label}); {times} more step(s) would make it {total:.4g}"
+                    f"{name} {spent.epsilon:.4g} of {limit:g} is spent ({self.cap.label}); "
+                    f"{times} more step(s) would make it {after.epsilon:.4g}"
                 )
         return None
 

@@ -10,7 +10,7 @@ lifetime cap; `fedcc ledger history` shows the times.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from fedcc.privacy.ledger_lines import (
     Charge,
     Entry,
     LedgerContent,
-    Spent,
+    TimedCharge,
     read_content,
 )
 
@@ -47,7 +47,13 @@ def read_ledger(path: Path) -> LedgerContent:
     """
     # The head goes first: whatever is appended meanwhile, the ledger holds at least that line.
     mark = newest(read_marks(head_path(path)))
-    entries, _ = read_chain(path)
+    return _checked(path, mark, read_chain(path)[0] if path.exists() else [])
+
+
+def _checked(
+    path: Path, mark: Mark | None, entries: Sequence[Mapping[str, object]]
+) -> LedgerContent:
+    """Return what the lines of a chain say, held against the head's mark."""
     content = read_content(path, entries)
     hashes = [str(entry["hash"]) for entry in entries]
     check_mark(path, mark, hashes, head_due=content.charges_since_format)
@@ -55,25 +61,26 @@ def read_ledger(path: Path) -> LedgerContent:
 
 
 class Ledger:
-    """The open ledger of one site."""
+    """The ledger of one site: open for charges, or read alone."""
 
-    def __init__(self, chain: HashChain, caps: Sequence[Cap], delta: float) -> None:
-        """Read all charges of an open chain; see `Ledger.open`."""
-        self._chain = chain
+    def __init__(
+        self,
+        path: Path,
+        content: LedgerContent,
+        caps: Sequence[Cap],
+        delta: float,
+        files: tuple[HashChain, LedgerHead] | None,
+    ) -> None:
+        """Take up what a ledger holds; see `Ledger.open` and `Ledger.read`."""
+        self.path = path
         self.delta = delta
-        content = read_content(chain.path, chain.entries)
-        path = head_path(chain.path)
-        hashes = [str(entry["hash"]) for entry in chain.entries]
-        mark, due = newest(read_marks(path)), content.charges_since_format
-        check_mark(chain.path, mark, hashes, head_due=due)
-        self._events = [spent.charge.event for spent in content.spent]
-        self._used: set[Entry] = {spent.charge.entry for spent in content.spent}
+        self._files = files
+        self._events = [one.charge.event for one in content.charges]
+        self._used: set[Entry] = {one.charge.entry for one in content.charges}
         self._latest = content.latest
-        self._version = content.version
         self._caps = [CapUse(cap, delta) for cap in caps]
-        for spent in content.spent:
-            self._count(spent)
-        self._head = LedgerHead(path)
+        for one in content.charges:
+            self._count(one)
 
     @classmethod
     def open(cls, path: Path, *, caps: Sequence[Cap], delta: float, now: datetime) -> "Ledger":
@@ -92,29 +99,54 @@ class Ledger:
         """
         chain = HashChain(path, sync=True)
         try:
-            ledger = cls(chain, caps, delta)
+            content = _checked(path, newest(read_marks(head_path(path))), chain.entries)
+            head = LedgerHead(head_path(path))
         except BaseException:
             chain.close()
             raise
+        ledger = cls(path, content, caps, delta, (chain, head))
         try:
-            ledger._take_over(now)
+            if content.version < FORMAT_VERSION:
+                time = ledger._see(now).isoformat()
+                chain.append({"kind": "format", "version": FORMAT_VERSION, "time": time})
+            ledger._advance_head()
         except BaseException:
             ledger.close()
             raise
         return ledger
 
-    def _take_over(self, now: datetime) -> None:
-        """Give a new file, or one of version 1, its format line; then the head."""
-        if self._version < FORMAT_VERSION:
-            time = self._see(now).isoformat()
-            self._chain.append({"kind": "format", "version": FORMAT_VERSION, "time": time})
-            self._version = FORMAT_VERSION
-        self._advance_head()
+    @classmethod
+    def read(cls, path: Path | None, *, caps: Sequence[Cap], delta: float) -> "Ledger":
+        """Read a ledger that may be in use; nothing is locked or written, nothing can be charged.
+
+        Args:
+            path: of the file; `None`, or one that is not there, is an empty ledger.
+            caps: as for `open`.
+            delta: as for `open`.
+
+        Raises:
+            ProtocolError: names the first line that is wrong or missing.
+            OSError: if the file cannot be read.
+        """
+        if path is None:
+            return cls(Path("a new ledger"), read_content(Path(), []), caps, delta, None)
+        return cls(path, read_ledger(path), caps, delta, None)
 
     def _advance_head(self) -> None:
-        mark = Mark(len(self._chain.entries), self._chain.head)
-        if self._head.mark != mark:
-            self._head.advance(mark)
+        chain, head = self._open_files()
+        mark = Mark(len(chain.entries), chain.head)
+        if head.mark != mark:
+            head.advance(mark)
+
+    def _open_files(self) -> tuple[HashChain, LedgerHead]:
+        """Return the ledger's files.
+
+        Raises:
+            ProtocolError: if it was opened for reading alone.
+        """
+        if self._files is None:
+            raise ProtocolError(f"{self.path} was opened for reading alone.")
+        return self._files
 
     def _see(self, now: datetime) -> datetime:
         """Return the latest clock ever seen, this one included."""
@@ -123,7 +155,7 @@ class Ledger:
         self._latest = now if self._latest is None else max(now, self._latest)
         return self._latest
 
-    def _count(self, spent: Spent) -> None:
+    def _count(self, spent: TimedCharge) -> None:
         for use in self._caps:
             use.forget_before(spent.time)
             use.add(spent)
@@ -150,7 +182,7 @@ class Ledger:
         seen = self._see(now)
         for use in self._caps:
             use.forget_before(seen)
-        check_caps(self._caps, event, times, purpose=purpose, source=self._chain.path)
+        check_caps(self._caps, event, times, purpose=purpose, source=self.path)
 
     def reserve(self, charge: Charge, *, now: datetime) -> None:
         """Charge one attempt, on disk before this returns.
@@ -162,31 +194,50 @@ class Ledger:
         """
         if charge.entry in self._used:
             raise ProtocolError(
-                f"{self._chain.path}: round {charge.round_number}, attempt {charge.attempt} was "
+                f"{self.path}: round {charge.round_number}, attempt {charge.attempt} was "
                 "used before."
             )
         self.check(charge.event, 1, purpose=charge.purpose, now=now)
-        self._chain.append(charge.as_fields("reserve", now))
+        self._open_files()[0].append(charge.as_fields("reserve", now))
         self._events.append(charge.event)
         self._used.add(charge.entry)
-        self._count(Spent(charge, self._see(now)))
+        self._count(TimedCharge(charge, self._see(now)))
         self._advance_head()
 
     def settle(self, charge: Charge, *, now: datetime) -> None:
-        """Note that the bytes of a reserved attempt are about to leave."""
-        self._chain.append(charge.as_fields("settle", now))
+        """Note that the bytes of a reserved attempt are about to leave.
+
+        Raises:
+            ProtocolError: if it was not reserved.
+        """
+        self._note("settle", charge, now)
 
     def abort(self, charge: Charge, *, now: datetime) -> None:
-        """Note that an attempt is void; it stays charged."""
-        self._chain.append(charge.as_fields("abort", now))
+        """Note that an attempt is void; it stays charged.
+
+        Raises:
+            ProtocolError: if it was not reserved.
+        """
+        self._note("abort", charge, now)
+
+    def _note(self, kind: str, charge: Charge, now: datetime) -> None:
+        if charge.entry not in self._used:
+            raise ProtocolError(
+                f"{self.path}: round {charge.round_number}, attempt {charge.attempt} was never "
+                "reserved."
+            )
+        self._open_files()[0].append(charge.as_fields(kind, now))
 
     def close(self) -> None:
         """Let the head name the very last line, and release both files."""
+        if self._files is None:
+            return
+        chain, head = self._files
         try:
-            if not self._chain.closed:
+            if not chain.closed:
                 self._advance_head()
         except OSError:
             pass  # the head then names the last charge, as after a crash
         finally:
-            self._head.close()
-            self._chain.close()
+            head.close()
+            chain.close()

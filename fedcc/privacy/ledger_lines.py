@@ -50,7 +50,7 @@ class Charge:
 
 
 @dataclass(frozen=True)
-class Spent:
+class TimedCharge:
     """A charge in the order of the file, at a time that never runs backwards."""
 
     charge: Charge
@@ -61,7 +61,7 @@ class Spent:
 class LedgerContent:
     """Everything that a ledger file says."""
 
-    spent: tuple[Spent, ...]
+    charges: tuple[TimedCharge, ...]
     settled: frozenset[Entry]
     void: frozenset[Entry]
     version: int  # of the last line
@@ -75,7 +75,7 @@ def read_content(path: Path, entries: Iterable[Mapping[str, object]]) -> LedgerC
     Raises:
         ProtocolError: names the first line that this version cannot account for.
     """
-    spent: list[Spent] = []
+    charges: list[TimedCharge] = []
     seen: dict[str, set[Entry]] = {"reserve": set(), "settle": set(), "abort": set()}
     version, since_format, latest = 1, False, None
     for number, line in enumerate(entries, start=1):
@@ -101,10 +101,10 @@ def read_content(path: Path, entries: Iterable[Mapping[str, object]]) -> LedgerC
             )
         seen[str(kind)].add(charge.entry)
         if kind == "reserve":
-            spent.append(Spent(charge, latest))
+            charges.append(TimedCharge(charge, latest))
             since_format = version > 1
     return LedgerContent(
-        tuple(spent),
+        tuple(charges),
         frozenset(seen["settle"]),
         frozenset(seen["abort"]),
         version,

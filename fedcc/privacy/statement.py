@@ -12,9 +12,9 @@ from pathlib import Path
 
 from fedcc.errors import ConfigError, ProtocolError
 from fedcc.privacy.accounting import Observer, PrivacyEvent, ThreeEpsilons
-from fedcc.privacy.caps import OBSERVERS, Cap, CapUse, epsilon_of, room
+from fedcc.privacy.caps import OBSERVERS, Cap, CapUse, epsilon_of
 from fedcc.privacy.ledger import read_ledger
-from fedcc.privacy.ledger_lines import LedgerContent, Spent
+from fedcc.privacy.ledger_lines import LedgerContent, TimedCharge
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class CapLine:
     observer: str  # the key of the cap: epsilon | epsilon_if_all_others_collude
     limit: float
     spent: float
-    room: float  # largest epsilon of one more full-batch run that fits
+    room: float | None  # largest epsilon of one more full-batch run that fits, see `CapUse.room`
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def ledger_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     folder = path / "ledger" if (path / "ledger").is_dir() else path
-    found = sorted(folder.glob("*.jsonl"), key=_by_number) if folder.is_dir() else []
+    # A head without its ledger names one that was deleted; reading it says so.
+    named = {*folder.glob("*.jsonl"), *(h.with_suffix(".jsonl") for h in folder.glob("*.head"))}
+    found = sorted(named, key=_by_number)
     # A run folder holds other JSON lines; its ledgers are in ledger/ or where ledger.dir= said.
     if not found or (path / "plan.json").exists() and folder == path:
         raise ConfigError(
@@ -104,8 +106,8 @@ def draw_up(path: Path, caps: Sequence[Cap], delta: float, now: datetime) -> Sta
         content = read_ledger(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    charges = [spent.charge for spent in content.spent]
-    curve = _curve(content.spent, delta)
+    charges = [spent.charge for spent in content.charges]
+    curve = _curve(content.charges, delta)
     by_purpose: dict[str, list[PrivacyEvent]] = {}
     for charge in charges:
         by_purpose.setdefault(charge.purpose, []).append(charge.event)
@@ -153,7 +155,7 @@ def _three(counts: Counter[PrivacyEvent], delta: float) -> ThreeEpsilons:
     return ThreeEpsilons(*(epsilon_of(counts, observer, delta) for observer in observers))
 
 
-def _curve(spent: Sequence[Spent], delta: float) -> tuple[ThreeEpsilons, ...]:
+def _curve(spent: Sequence[TimedCharge], delta: float) -> tuple[ThreeEpsilons, ...]:
     counts: Counter[PrivacyEvent] = Counter()
     points = []
     for one in spent:
@@ -168,14 +170,14 @@ def _cap_lines(
     lines = []
     for cap in caps:
         use = CapUse(cap, delta)
-        for one in content.spent:
+        for one in content.charges:
             use.add(one)
         use.forget_before(now if content.latest is None else max(now, content.latest))
         for name, observer in OBSERVERS.items():
             limit = getattr(cap, name)
             if limit is not None:
                 spent = use.spent(observer)
-                lines.append(CapLine(cap.label, name, limit, spent, room(spent, limit, delta)))
+                lines.append(CapLine(cap.label, name, limit, spent, use.room(name)))
     return tuple(lines)
 
 
@@ -183,11 +185,11 @@ def _runs(
     content: LedgerContent, curve: Sequence[ThreeEpsilons], delta: float
 ) -> tuple[RunLine, ...]:
     places: dict[str, list[int]] = {}
-    for index, one in enumerate(content.spent):
+    for index, one in enumerate(content.charges):
         places.setdefault(one.charge.run, []).append(index)
     lines = []
     for run, indices in places.items():
-        spent = [content.spent[index] for index in indices]
+        spent = [content.charges[index] for index in indices]
         entries = {one.charge.entry for one in spent}
         lines.append(
             RunLine(

@@ -177,7 +177,7 @@ def test_a_run_goes_on_without_a_minority_that_refuses_as_forecast(
 def test_a_site_with_a_stricter_policy_vetoes(plan_calls: Plan) -> None:
     found = plan_calls()
     names = dict.fromkeys(found.plan.sites, b"")
-    admitted = site_policy(found.plan, found.settings, "site-1", names, Path())
+    admitted = site_policy(found.plan, found.settings, names, site="site-1", policy_file=None)
     stricter = dataclasses.replace(admitted.privacy, min_collusion=2)
     strict = dataclasses.replace(admitted, privacy=stricter)
     ledger = balance(None, 1.0)

@@ -14,7 +14,7 @@ from privacy.ledgers import DELTA, EVENT, NOW, cap, charge, on_day, opened
 from fedcc.errors import BudgetExceeded
 from fedcc.privacy.accounting import PrivacyEvent, epsilon, epsilon_of_mu
 from fedcc.privacy.caps import CapUse, epsilon_of, lifetime_cap, room
-from fedcc.privacy.ledger_lines import Spent
+from fedcc.privacy.ledger_lines import TimedCharge
 
 
 def of(count: int) -> float:
@@ -117,7 +117,7 @@ def test_by_raw_times_the_same_ledger_would_admit_one_more(tmp_path: Path) -> No
     # The twin: a window over the clock's own words forgets the charge written while it was wrong.
     use = CapUse(cap(of(2), days=30), DELTA)
     for number, day in ((2, 40), (1, 100)):
-        use.add(Spent(charge(number), on_day(day)))
+        use.add(TimedCharge(charge(number), on_day(day)))
     use.forget_before(on_day(120))
 
     assert use.refusal(EVENT, 1) is None
@@ -138,7 +138,7 @@ def test_no_window_of_real_time_ever_holds_more_than_its_cap(
         latest = max(latest, on_day(day))
         use.forget_before(latest)
         if use.refusal(EVENT, 1) is None:
-            use.add(Spent(charge(1), latest))
+            use.add(TimedCharge(charge(1), latest))
             admitted.append(latest)
 
     window = timedelta(days=length)

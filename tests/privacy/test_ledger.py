@@ -69,6 +69,14 @@ def test_void_and_unsettled_attempts_stay_charged(tmp_path: Path) -> None:
     assert len(ledger.events) == 2
 
 
+def test_nothing_is_settled_that_was_not_reserved(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "a.jsonl", caps=(), delta=1e-5, now=NOW)
+
+    for note in (ledger.settle, ledger.abort):
+        with pytest.raises(ProtocolError, match="never reserved"):
+            note(charge(), now=NOW)
+
+
 def test_an_entry_is_used_once_even_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
@@ -141,3 +149,30 @@ def test_a_killed_process_never_loses_a_charge_that_it_announced(tmp_path: Path)
         ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
         assert len(ledger.events) >= announced
         ledger.close()
+
+
+def test_a_ledger_read_alone_changes_nothing_and_charges_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    ledger = Ledger.open(path, caps=(), delta=1e-5, now=NOW)
+    ledger.reserve(charge(), now=NOW)
+    before = path.read_bytes()
+
+    read = Ledger.read(path, caps=[lifetime_cap(ledger.epsilon())], delta=1e-5)
+
+    assert read.epsilon() == ledger.epsilon()
+    with pytest.raises(BudgetExceeded):
+        read.check(EVENT, 1, purpose="churn", now=NOW)
+    with pytest.raises(ProtocolError, match="reading alone"):
+        Ledger.read(path, caps=(), delta=1e-5).reserve(charge(2), now=NOW)
+    read.close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [None, "nowhere.jsonl"])
+def test_a_ledger_that_is_not_there_reads_as_an_empty_one_and_is_not_created(
+    tmp_path: Path, name: str | None
+) -> None:
+    path = tmp_path / name if name is not None else None
+
+    assert Ledger.read(path, caps=(), delta=1e-5).events == ()
+    assert not list(tmp_path.iterdir())

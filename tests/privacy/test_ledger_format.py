@@ -170,7 +170,7 @@ def test_the_same_cut_goes_unnoticed_without_the_head(tmp_path: Path) -> None:
     path.write_bytes(lines[0])
     head_path(path).unlink()
 
-    assert read_ledger(path).spent == ()
+    assert read_ledger(path).charges == ()
 
 
 def test_a_missing_head_beside_charges_is_refused(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_torn_slot_falls_back_to_the_charge_before(tmp_path: Path, torn: int) 
     content[newer * SLOT_BYTES : newer * SLOT_BYTES + torn] = b"?" * torn
     head.write_bytes(content)
 
-    assert len(read_ledger(path).spent) == 2
+    assert len(read_ledger(path).charges) == 2
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:1]))
     with pytest.raises(ProtocolError, match="line 2: the ledger was cut off"):
         read_ledger(path)
@@ -251,7 +251,7 @@ def test_after_a_crash_no_cut_within_the_last_two_lines_loses_a_charge(tmp_path:
             with pytest.raises(ProtocolError, match="line 4: the ledger was cut off"):
                 read_ledger(copy)
         else:  # only a note that carries no charge is lost
-            assert len(read_ledger(copy).spent) == 2
+            assert len(read_ledger(copy).charges) == 2
 
 
 def test_after_an_orderly_end_every_cut_is_found_and_named(tmp_path: Path) -> None:
