@@ -6,6 +6,7 @@ keys and seeds wherever it is opened.
 
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
+from fedcc.federation.protected_unit import protected_unit
 from fedcc.federation.settings import data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
@@ -25,6 +26,7 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
     """
     plan, settings = run.plan, run.settings
     keys = run.site_keys
+    unit = protected_unit(settings.privacy, settings.data)
     policy = SitePolicy(
         approved_plans=frozenset({plan.sha256}),
         purpose=settings.task.name,
@@ -33,6 +35,9 @@ def open_site(run: PreparedRun, index: int, watch: Watch, clock: Clock) -> Site:
         delta=settings.privacy.delta,
         schemes=frozenset({settings.crypto.scheme}),
         noises=frozenset({settings.privacy.noise}),
+        units=frozenset({unit.name}),
+        max_interactions=unit.max_interactions,
+        sites_per_customer=unit.max_sites,
         min_sites=settings.privacy.min_sites or settings.sites,
         min_collusion=settings.privacy.tolerated_collusion,
         trusted={name: keys[name].identity for name in plan.sites},

@@ -30,6 +30,9 @@ class SitePolicy:
     delta: float
     schemes: frozenset[Scheme]
     noises: frozenset[str]
+    units: frozenset[str]
+    max_interactions: int  # rows of a customer that a plan may use at most
+    sites_per_customer: int  # sites at which a plan must protect a customer at least
     min_sites: int
     min_collusion: int
     trusted: Mapping[str, bytes]  # identity key of each site, agreed out of band
@@ -45,7 +48,9 @@ class SitePolicy:
             "numbers": not all(map(math.isfinite, numbers)),
             "purpose": plan.purpose != self.purpose,
             "data_sha256": plan.data_sha256 != self.data_sha256,
-            "unit": plan.unit != "record",
+            "unit": plan.unit not in self.units,
+            "max_interactions": not 1 <= plan.max_interactions <= self.max_interactions,
+            "max_sites_per_customer": plan.max_sites_per_customer < max(1, self.sites_per_customer),
             "delta": plan.delta > self.delta,
             "scheme": plan.scheme not in self.schemes,
             "noise": plan.noise not in self.noises,

@@ -13,6 +13,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from fedcc.governance.unit_words import unit_words
+
 INK, MUTED, ACCENT, WARN, SECOND = "#1f2933", "#7b8794", "#0b6e99", "#b42318", "#8a5a00"
 SIZE = (6.4, 3.6)
 
@@ -80,7 +82,7 @@ def epsilon_burn_down(summary: Mapping[str, Any], metrics: Rows) -> str:
     """Draw epsilon spent after each attempt for the three observers."""
     privacy = summary["privacy"]
     figure, axes = _canvas(
-        f"Epsilon spent per record at a site (delta {privacy['delta']:g})", summary["unsafe"]
+        f"Epsilon spent per {unit_words(privacy)} (delta {privacy['delta']:g})", summary["unsafe"]
     )
     if privacy["epsilon"] is None:
         axes.text(0.5, 0.5, "no noise: no guarantee", transform=axes.transAxes, ha="center")

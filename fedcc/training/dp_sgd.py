@@ -8,6 +8,7 @@ growing with the square root of their number.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -65,8 +66,7 @@ class ClippedGradients:
             use_ghost_clipping=True,
             loss_reduction="sum",
         )
-        binary = list(module.parameters())[-1].shape[0] == 1
-        self._loss = _binary_losses if binary else _class_losses
+        self._loss = row_losses(module)
         labels = torch.from_numpy(examples.labels)
         self._features = torch.split(torch.from_numpy(examples.features), CHUNK_ROWS)
         self._labels = torch.split(labels, CHUNK_ROWS)
@@ -110,6 +110,12 @@ class ClippedGradients:
                 raise ValueError("a parameter received no gradient")
             parts.append(parameter.grad.reshape(-1).numpy().astype(np.float64))
         return np.concatenate(parts)
+
+
+def row_losses(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return the loss of each row for a head: logistic for one output, else softmax."""
+    binary = list(module.parameters())[-1].shape[0] == 1
+    return _binary_losses if binary else _class_losses
 
 
 def _binary_losses(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
