@@ -68,7 +68,9 @@ def test_every_row_is_in_exactly_one_site_and_every_site_holds_enough(
     settings_ = usage(partition=kind, alpha=alpha, min_rows=min_rows)
 
     def deal() -> list[np.ndarray]:
-        return partition_rows(table, spec, n_sites, settings_, np.random.default_rng(seed))
+        return partition_rows(
+            table, spec, n_sites, settings_, np.random.default_rng(seed), whole_customers=False
+        )
 
     if len(region) < n_sites * min_rows:
         assert "too few" in message_of(deal)
@@ -84,7 +86,9 @@ def sizes_of(spec: DataSpec, cells: dict[str, int], n_sites: int, **changes: Any
     region = [name for name, size in cells.items() for _ in range(size)]
     table = table_of(spec, region=region)
     rng = np.random.default_rng(0)
-    return sorted(map(len, partition_rows(table, spec, n_sites, usage(**changes), rng)))
+    return sorted(
+        map(len, partition_rows(table, spec, n_sites, usage(**changes), rng, whole_customers=False))
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,9 @@ def test_natural_cells_stay_whole_where_there_are_enough(make_spec: Make) -> Non
     region = [f"r{i % 7}" for i in range(140)]
     table = table_of(spec, region=region)
 
-    sites = partition_rows(table, spec, 3, usage(min_rows=20), np.random.default_rng(0))
+    sites = partition_rows(
+        table, spec, 3, usage(min_rows=20), np.random.default_rng(0), whole_customers=False
+    )
 
     held = [{region[row] for row in rows} for rows in sites]
     assert sum(map(len, held)) == len(set(region))
@@ -139,7 +145,7 @@ def test_cells_are_formed_by_several_columns_of_any_kind(make_spec: Make) -> Non
         customer=["a", "a", "a", "b", "a"],
     )
 
-    sites = partition_rows(table, spec, 4, usage(), np.random.default_rng(0))
+    sites = partition_rows(table, spec, 4, usage(), np.random.default_rng(0), whole_customers=False)
 
     assert sorted(rows.tolist() for rows in sites) == [[0, 4], [1], [2], [3]]
 
@@ -151,7 +157,9 @@ def test_natural_sites_without_a_site_column_are_a_config_error(
     table = table_of(spec, customer=["a"] * 9)
 
     message = message_of(
-        lambda: partition_rows(table, spec, 3, usage(), np.random.default_rng(0)),
+        lambda: partition_rows(
+            table, spec, 3, usage(), np.random.default_rng(0), whole_customers=False
+        ),
         error=ConfigError,
     )
 
@@ -163,7 +171,11 @@ def test_too_few_rows_are_refused_with_both_remedies(make_spec: Make, message_of
     table = table_of(spec, customer=["a"] * 59)
     deal = usage(partition="iid", min_rows=20)
 
-    message = message_of(lambda: partition_rows(table, spec, 3, deal, np.random.default_rng(0)))
+    message = message_of(
+        lambda: partition_rows(
+            table, spec, 3, deal, np.random.default_rng(0), whole_customers=False
+        )
+    )
 
     assert "59 training rows are too few for 3 sites of at least 20" in message
     assert "Lower sites or data.min_rows" in message
@@ -176,7 +188,11 @@ def test_too_few_rows_name_what_was_left_out_before(make_spec: Make, message_of:
     deal = usage(partition="iid", min_rows=20)
     train = table.take(np.arange(59))
 
-    message = message_of(lambda: partition_rows(train, spec, 3, deal, np.random.default_rng(0)))
+    message = message_of(
+        lambda: partition_rows(
+            train, spec, 3, deal, np.random.default_rng(0), whole_customers=False
+        )
+    )
 
     assert "Rows left out: 41 whose label is empty or not among the declared values" in message
 
@@ -185,7 +201,9 @@ def test_iid_sites_differ_by_at_most_one_row_and_are_shuffled(make_spec: Make) -
     spec = make_spec()
     table = table_of(spec, customer=["a"] * 100)
 
-    sites = partition_rows(table, spec, 3, usage(partition="iid"), np.random.default_rng(0))
+    sites = partition_rows(
+        table, spec, 3, usage(partition="iid"), np.random.default_rng(0), whole_customers=False
+    )
 
     assert sorted(map(len, sites)) == [33, 33, 34]
     assert any(np.diff(rows).max() > 1 for rows in sites)
@@ -198,7 +216,12 @@ def test_a_seed_fixes_the_sites_and_another_seed_changes_them(make_spec: Make, k
 
     def deal(seed: int) -> list[list[int]]:
         rng = np.random.default_rng(seed)
-        return [r.tolist() for r in partition_rows(table, spec, 4, usage(partition=kind), rng)]
+        return [
+            r.tolist()
+            for r in partition_rows(
+                table, spec, 4, usage(partition=kind), rng, whole_customers=False
+            )
+        ]
 
     assert deal(1) == deal(1)
     assert deal(1) != deal(2)
@@ -211,7 +234,9 @@ def test_a_smaller_alpha_skews_the_labels_more(make_spec: Make) -> None:
 
     def spread(alpha: float) -> float:
         deal = usage(partition="dirichlet", alpha=alpha, min_rows=20)
-        sites = partition_rows(table, spec, 5, deal, np.random.default_rng(3))
+        sites = partition_rows(
+            table, spec, 5, deal, np.random.default_rng(3), whole_customers=False
+        )
         return float(np.std([labels[rows].mean() for rows in sites]))
 
     # With alpha=1000 a site's share of one label is 0.2 with standard deviation

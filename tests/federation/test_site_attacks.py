@@ -155,6 +155,9 @@ def house(tmp_path: Path, calls: Path) -> Any:
             approved_plans=frozenset(approve(plan)),
             schemes=frozenset({"bfv"}),
             noises=frozenset({"shared"}),
+            units=frozenset({"customer"}),
+            max_interactions=5,
+            sites_per_customer=1,
             min_collusion=1,
             purpose="churn",
             data_sha256=own_data,
@@ -185,7 +188,7 @@ def site_at(folder: Path, name: str, policy: SitePolicy, keys: SiteKeys, index: 
         epoch_key=folder / f"{name}.epoch",
         binding=folder / f"{name}.session",
     )
-    examples = Examples(features, rng.integers(0, 2, 40))
+    examples = Examples(features, rng.integers(0, 2, 40), np.arange(40) // 2)
     return Site(
         name,
         files,
@@ -522,7 +525,10 @@ def test_a_closed_round_is_applied_once(house: Build) -> None:
         ("noise", "none"),
         ("scheme", "none"),
         ("scheme", "ckks"),
-        ("unit", "customer"),
+        ("unit", "record"),
+        ("max_interactions", 6),
+        ("max_interactions", 0),
+        ("max_sites_per_customer", 0),
         ("tolerated_collusion", 3),
         ("steps_per_unit", 1e12),
         ("steps_per_unit", 0.1),
