@@ -14,7 +14,7 @@ from fedcc.data.gates import Table, admit
 from fedcc.data.partition import PartitionSettings, partition_rows, split_test_rows
 from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
-from fedcc.errors import ConfigError
+from fedcc.errors import ConfigError, RecordError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -359,3 +359,64 @@ def test_the_rows_of_a_test_file_are_the_test_rows(make_spec: Make) -> None:
     train, test = split_test_rows(table, spec, 0)
 
     assert (train.tolist(), test.tolist()) == ([0, 1], [2])
+
+
+@pytest.mark.parametrize("kind", ["iid", "dirichlet", "natural"])
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=12, max_size=40),
+    seed=st.integers(0, 100),
+    min_rows=st.integers(1, 12),
+)
+@settings(deadline=None, max_examples=40)
+def test_whole_customers_are_at_one_site(
+    make_spec: Make,
+    kind: str,
+    sizes: list[int],
+    seed: int,
+    min_rows: int,
+) -> None:
+    spec = make_spec(**REGION)
+    customers = [f"c{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    churn = ["Yes" if i % 3 == 0 else "No" for i in range(len(customers))]
+    # One region, so that its single cell has to be halved.
+    table = table_of(spec, customer=customers, churn=churn, region=["r"] * len(customers))
+    deal = usage(partition=kind, min_rows=min_rows)
+    rng = np.random.default_rng(seed)
+    try:
+        sites = partition_rows(table, spec, 3, deal, rng, whole_customers=True)
+    except RecordError as error:
+        # No site can spare a whole customer: at most 8 rows a site are stuck in one.
+        assert "too few" in str(error) or len(customers) < 3 * (min_rows + 8)
+        return
+
+    held = [{customers[row] for row in rows} for rows in sites]
+    assert dealt(sites, table)
+    assert min(map(len, sites)) >= min_rows
+    assert sum(map(len, held)) == len(set(customers))
+
+
+def test_rows_dealt_one_by_one_bring_customers_to_several_sites(make_spec: Make) -> None:
+    # The twin of the test above.
+    spec = make_spec(**REGION)
+    customers = [f"c{i // 5}" for i in range(200)]
+    table = table_of(spec, customer=customers)
+    rng = np.random.default_rng(0)
+
+    sites = partition_rows(table, spec, 3, usage(partition="iid"), rng, whole_customers=False)
+
+    assert sum(len({customers[row] for row in rows}) for rows in sites) > 60
+
+
+@pytest.mark.parametrize("kind", ["iid", "dirichlet", "natural"])
+def test_customers_of_one_row_are_dealt_as_rows_are(make_spec: Make, kind: str) -> None:
+    spec = make_spec(**REGION)
+    region = [f"r{i % 2}" for i in range(150)]
+    table = table_of(spec, region=region, customer=[f"c{i}" for i in range(150)])
+
+    def deal(whole: bool) -> list[list[int]]:
+        usage_ = usage(partition=kind, min_rows=20)
+        rng = np.random.default_rng(4)
+        found = partition_rows(table, spec, 4, usage_, rng, whole_customers=whole)
+        return [rows.tolist() for rows in found]
+
+    assert deal(True) == deal(False)

@@ -223,6 +223,9 @@ def test_a_norm_that_nearly_cancels_is_still_right_where_float32_is_not() -> Non
 
     assert np.linalg.norm(total) <= 0.001 * NORM_SLACK
     assert np.linalg.norm(total) > 0.000998
+    rest = (1 / (1 + np.exp(-1e-4 * features @ direction)) - data.labels).astype(np.float32)
+    squared = ((features @ features.T) * np.outer(rest, rest)).sum()
+    assert abs(float(np.sqrt(max(squared, 0.0))) / 0.00625 - 1) > 0.01
 
 
 def test_every_row_is_in_one_chunk_and_chunks_are_bounded() -> None:
