@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,17 @@ def test_rows_that_hold_more_of_a_customer_than_the_plan_or_name_none_are_refuse
         private_sum(plan, Examples(features, labels, np.zeros(3, dtype=np.int64)))
     with pytest.raises(PolicyViolation, match="name no customers"):
         private_sum(plan, Examples(features, labels))
+
+
+def test_class_sums_of_a_plan_are_clipped_by_customer(settings_of: Settings) -> None:
+    plan = replace(plan_of(settings_of()), step="class_means", n_outputs=2, max_grad_norm=1.0)
+    rows = Examples(np.eye(1, 4, dtype=np.float32).repeat(5, axis=0), np.zeros(5, dtype=np.int64))
+
+    by_customer = private_sum(plan, replace(rows, customers=np.zeros(5, dtype=np.int64)))
+    by_record = private_sum(replace(plan, unit="record"), rows)
+
+    assert np.linalg.norm(by_customer.sum_at(np.zeros(8))) == pytest.approx(1.0)
+    assert np.linalg.norm(by_record.sum_at(np.zeros(8))) == pytest.approx(5.0)
 
 
 def test_a_pool_keeps_customers_of_different_sites_apart() -> None:
