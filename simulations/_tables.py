@@ -42,18 +42,21 @@ class FinishedRun:
     spent: dict[str, float]  # epsilon in each site's own ledger, by site
 
 
-def finish(overrides: Sequence[str], *, may_end_early: bool = False) -> FinishedRun:
+def finish(
+    overrides: Sequence[str], *, may_end_early: bool = False, config_dir: Path | None = None
+) -> FinishedRun:
     """Run one federation and return what it wrote.
 
     Args:
         overrides: as of `fedcc simulate`.
         may_end_early: whether an early end is a result, too.
+        config_dir: a folder with a data YAML of the script's own.
 
     Raises:
         FedccError: for settings or data that cannot be run, or, unless admitted, an early end.
     """
     with tempfile.TemporaryDirectory() as folder:
-        result = fedcc.simulate([*overrides, f"run.dir={folder}/run"])
+        result = fedcc.simulate([*overrides, f"run.dir={folder}/run"], config_dir=config_dir)
         if result.error is not None and not may_end_early:
             raise result.error
         return FinishedRun(

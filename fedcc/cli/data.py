@@ -107,21 +107,24 @@ def _write_new(path: Path, text: str) -> None:
 def run_inspect(args: argparse.Namespace) -> int:
     """Compose the settings of a simulation, map its data and print the map."""
     from fedcc.data.inspection import inspect_data
+    from fedcc.federation.protected_unit import protected_unit, public_units
     from fedcc.federation.settings import simulation_settings
     from fedcc.privacy.calibration import check_delta
     from fedcc.rng import generator
 
     values = config.compose("simulate", args.overrides, args.config_dir)
     settings = simulation_settings(values)
+    unit = protected_unit(settings.privacy, settings.data)
     found = inspect_data(
         settings.data,
         settings.partition,
         settings.sites,
         rng=generator(settings.seed, "partition"),
         now=datetime.now(UTC),
+        whole_customers=unit.is_customer,
     )
     try:
-        about_delta = check_delta(settings.privacy.delta, settings.data.public_rows)
+        about_delta = check_delta(settings.privacy.delta, *public_units(unit, settings.data))
     except ConfigError as error:
         about_delta = str(error)
     warnings = [*found.warnings, *filter(None, [about_delta])]

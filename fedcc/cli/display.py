@@ -13,6 +13,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from fedcc.governance.unit_words import unit_words
+
 if TYPE_CHECKING:
     from fedcc.federation.progress import Progress as Step
     from fedcc.federation.simulation import RunResult
@@ -126,8 +128,11 @@ def result_lines(result: "RunResult") -> list[tuple[str, str]]:
             ("epsilon", f"{privacy['epsilon']:.3f} {coalition}: the claim"),
             ("", f"{privacy['epsilon_outsider']:.3f} against an outsider with the model"),
             ("", f"{privacy['epsilon_if_all_others_collude']:.3f} if all others collude"),
-            ("", f"per {privacy['unit']} at a site, delta {privacy['delta']:g}"),
+            ("", f"per {unit_words(privacy)}, delta {privacy['delta']:g}"),
         ]
+        if (privacy["max_sites_per_customer"] or 1) > 1:
+            alone = f"{privacy['epsilon_at_one_site']:.3f} per customer known to one site alone"
+            lines.append(("", alone))
     seconds = crypto["seconds"]
     cost = (
         f"encrypt {seconds['encrypt']:.2f} s, add {seconds['aggregate']:.2f} s, "

@@ -12,6 +12,7 @@ from fedcc import config
 from fedcc.cli.data import map_lines
 from fedcc.cli.display import metric_label, size
 from fedcc.errors import ConfigError
+from fedcc.governance.unit_words import unit_words
 
 if TYPE_CHECKING:
     from fedcc.federation.forecast import Forecast
@@ -108,8 +109,7 @@ def _privacy(record: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         (
             "target",
-            f"epsilon {target['epsilon']:g}, delta {target['delta']:g}, "
-            f"per {target['unit']} at a site",
+            f"epsilon {target['epsilon']:g}, delta {target['delta']:g}, per {unit_words(privacy)}",
         ),
         ("epsilon", f"{'outsider':>10s}{'claim':>10s}{'all others':>12s}   ({coalition})"),
     ]

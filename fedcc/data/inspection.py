@@ -72,6 +72,7 @@ def inspect_data(
     *,
     rng: np.random.Generator,
     now: datetime,
+    whole_customers: bool,
 ) -> DataMap:
     """Read the data set, pass it through all gates, and split and deal it as a simulation does.
 
@@ -83,7 +84,7 @@ def inspect_data(
     table, gates = admit(raw, spec, now=now)
     train_rows, test_rows = split_test_rows(table, spec, usage.split_seed)
     train = table.take(train_rows)
-    parts = partition_rows(train, spec, n_sites, usage, rng)
+    parts = partition_rows(train, spec, n_sites, usage, rng, whole_customers=whole_customers)
     sites = tuple(
         SiteMap(f"site-{number}", len(rows), _per_class(train, spec, rows))
         for number, rows in enumerate(parts, start=1)

@@ -79,8 +79,8 @@ def _customer_warnings(spec: DataSpec, table: Table) -> list[str]:
     rows = Counter(table.texts[customers[0]])
     if rows[""]:
         found.append(
-            f"{rows['']} rows have no customer id: they count as one customer. Mend them, or take "
-            "the customer column out of the YAML."
+            f"{rows['']} rows have no customer id: they do not train where the customer is the "
+            "protected unit. Mend them, or choose privacy.unit=record."
         )
     forms = Counter(map(without_form, rows))
     if alike := sum(count for count in forms.values() if count > 1):

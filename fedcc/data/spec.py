@@ -49,11 +49,17 @@ class DataSpec:
     out_of_bounds: Literal["error", "clamp", "drop"]
     columns: dict[str, ColumnSpec]
     keep_rows: dict[str, tuple[Scalar, ...]] | None = None
+    public_customers: int | None = None  # a public constant, like public_rows
 
     def __post_init__(self) -> None:
         """Check what concerns several keys at once."""
         if self.public_rows < 1:
             raise ValueError("public_rows must be at least 1")
+        if self.public_customers is not None:
+            if not 1 <= self.public_customers <= self.public_rows:
+                raise ValueError("public_customers must be from 1 to public_rows, or null")
+            if not self.with_role("customer"):
+                raise ValueError("public_customers needs a column with role: customer")
         labels = self.with_role("label")
         if len(labels) != 1:
             raise ValueError(f"exactly one column needs role: label, found {len(labels)}")

@@ -22,10 +22,15 @@ Vector = NDArray[np.float64]
 
 
 def pooled(parts: Sequence[Examples]) -> Examples:
-    """Return all rows of several sites as one pool."""
+    """Return all rows of several sites as one pool; customers of different sites stay apart."""
+    known = [part.customers for part in parts if part.customers is not None]
+    widths = [int(codes.max(initial=-1)) + 1 for codes in known]
+    offsets = np.cumsum([0, *widths])
+    shifted = [codes + offset for codes, offset in zip(known, offsets, strict=False)]
     return Examples(
         np.concatenate([part.features for part in parts]),
         np.concatenate([part.labels for part in parts]),
+        np.concatenate(shifted) if len(known) == len(parts) else None,
     )
 
 

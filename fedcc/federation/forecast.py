@@ -28,6 +28,7 @@ from fedcc.federation.earlier_runs import EarlierRuns, find_earlier_runs
 from fedcc.federation.engines.launch import check_engine
 from fedcc.federation.features import build_recipe
 from fedcc.federation.progress import silent
+from fedcc.federation.protected_unit import protected_unit
 from fedcc.federation.round_cost import RoundCost, measure_round
 from fedcc.federation.run_folder import refuse_used
 from fedcc.federation.settings import RunPlan, SimulationSettings
@@ -158,8 +159,14 @@ def _checked_plan(settings: SimulationSettings) -> RunPlan:
 
 
 def _opened_rows(settings: SimulationSettings, now: datetime) -> DataMap:
-    rng = generator(settings.seed, "partition")
-    return inspect_data(settings.data, settings.partition, settings.sites, rng=rng, now=now)
+    return inspect_data(
+        settings.data,
+        settings.partition,
+        settings.sites,
+        rng=generator(settings.seed, "partition"),
+        now=now,
+        whole_customers=protected_unit(settings.privacy, settings.data).is_customer,
+    )
 
 
 def _epsilons(plan: RunPlan, attempts: int) -> EpsilonForecast:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from fedcc.errors import ConfigError
+from fedcc.federation.protected_unit import protected_unit, public_kept_rows, public_units
 from fedcc.federation.settings import RunPlan, SimulationSettings, TrainingSettings, data_sha256
 from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
 from fedcc.privacy.accounting import epsilon
@@ -43,13 +44,14 @@ def warnings(settings: SimulationSettings, repeated_rows: int) -> tuple[str, ...
         repeated_rows: rows of customers beyond their first one.
 
     Raises:
-        ConfigError: if delta is too large for the public number of rows.
+        ConfigError: if delta is too large for the public number of rows or customers.
     """
     names, organisations = settings.site_names, settings.federation.organisations or {}
-    found = [check_delta(settings.privacy.delta, settings.data.public_rows)]
+    unit = protected_unit(settings.privacy, settings.data)
+    found = [check_delta(settings.privacy.delta, *public_units(unit, settings.data))]
     if len(names) > 1 and len({organisations.get(name, name) for name in names}) == 1:
         found.append("all sites belong to one organisation: it is trusted with every sum")
-    if repeated_rows and settings.privacy.noise != "none":
+    if repeated_rows and settings.privacy.noise != "none" and not unit.is_customer:
         found.append(
             f"{repeated_rows} rows belong to customers with several rows; epsilon is per record, "
             "so such customers are protected less"
@@ -92,7 +94,7 @@ def make_plan(
     )
     n_parameters = parameter_count(build_module(shape))
     training = settings.training
-    public_rows = settings.data.public_rows
+    unit = protected_unit(privacy, settings.data)
     attempts = settings.rounds + privacy.reserved_retries
     sensitivity = settings.training.max_grad_norm * NORM_SLACK
     noise = calibrate(
@@ -109,7 +111,7 @@ def make_plan(
         n_sites=len(names),
         own_variance=noise.own_variance,
         max_grad_norm=settings.training.max_grad_norm,
-        public_rows=public_rows,
+        public_rows=public_units(unit, settings.data)[0],
         coordinates=n_parameters * attempts,
         grid_steps=crypto.grid_steps,
     )
@@ -138,7 +140,9 @@ def make_plan(
         own_variance=noise.own_variance,
         sensitivity=sensitivity,
         sample_rate=privacy.rate,
-        unit=privacy.unit,
+        unit=unit.name,
+        max_interactions=unit.max_interactions,
+        max_sites_per_customer=unit.max_sites,
         delta=privacy.delta,
         max_grad_norm=settings.training.max_grad_norm,
         steps_per_unit=grid.steps_per_unit,
@@ -150,7 +154,7 @@ def make_plan(
         learning_rate=step_size(training, settings.model, noise.effective_epsilon),
         logit_scale=training.logit_scale or 1.0,
         momentum=settings.training.momentum,
-        normaliser=privacy.rate * public_rows,
+        normaliser=privacy.rate * public_kept_rows(unit, settings.data),
         tail_fraction=settings.training.tail_fraction,
     )
 

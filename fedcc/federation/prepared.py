@@ -70,8 +70,11 @@ def prepare_new(
     secret = {
         "partition_seed": _fresh_seed(settings.seed),
         "public_seed": _fresh_seed(settings.seed),
+        "interactions_seed": secrets.randbits(128) if settings.seed is None else settings.seed,
     }
-    data = load_data(settings, secret["partition_seed"], clock(), progress)
+    data = load_data(
+        settings, secret["partition_seed"], secret["interactions_seed"], clock(), progress
+    )
     warnings = planning.warnings(settings, data.repeated_rows) + data.warnings
     plan = planning.make_plan(
         settings,
@@ -109,7 +112,9 @@ def prepare_resumed(
         raise ConfigError(f"{run} is complete; there is nothing to resume.")
     if plan.data_sha256 != data_sha256(settings.data):
         raise ConfigError(f"{run}: config.yaml and plan.json describe different data.")
-    data = load_data(settings, secret["partition_seed"], clock(), progress)
+    data = load_data(
+        settings, secret["partition_seed"], secret["interactions_seed"], clock(), progress
+    )
     if plan.features_sha256 != data.recipe.fingerprint:
         raise ConfigError(
             f"{run}: the encoder or the columns are not those that the run began with. Install "

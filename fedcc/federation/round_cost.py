@@ -118,7 +118,9 @@ def _made_up_rows(plan: RunPlan, count: int) -> Examples:
     features = rng.standard_normal((count, plan.n_features), dtype=np.float32)
     features /= math.sqrt(plan.n_features)
     labels = rng.integers(0, max(2, plan.n_outputs), count)
-    return Examples(features, labels)
+    # As many rows of each customer as a site would keep.
+    customers = np.arange(count) // plan.max_interactions if plan.unit == "customer" else None
+    return Examples(features, labels, customers)
 
 
 def _fastest(work: Callable[[], Result], repeats: int) -> tuple[float, Result]:

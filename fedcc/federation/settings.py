@@ -308,9 +308,11 @@ class RunPlan:
     mechanism: Mechanism
     noise_multiplier: float
     own_variance: float
-    sensitivity: float
+    sensitivity: float  # of the sum over all sites, to all rows of one unit
     sample_rate: float
-    unit: str
+    unit: Literal["record", "customer"]
+    max_interactions: int  # rows that a site keeps of a unit
+    max_sites_per_customer: int  # sites at which the claim covers one unit
     delta: float
     max_grad_norm: float
     steps_per_unit: float
@@ -369,8 +371,21 @@ class RunPlan:
         return sites * self.box + noise + sites / self.steps_per_unit
 
     @property
+    def site_clip(self) -> float:
+        """L2 bound of what one unit adds to one site's sum; all its sites add at most C."""
+        return self.max_grad_norm / self.max_sites_per_customer
+
+    @property
+    def event_at_one_site(self) -> PrivacyEvent:
+        """What one attempt costs a unit that only one site knows."""
+        event = self.event
+        return dataclasses.replace(
+            event, sensitivity=event.sensitivity / self.max_sites_per_customer
+        )
+
+    @property
     def event(self) -> PrivacyEvent:
-        """What one attempt costs a site."""
+        """What one attempt costs a unit at as many sites as the plan allows; ledgers hold this."""
         return PrivacyEvent(
             mechanism=self.mechanism,
             sensitivity=self.sensitivity,

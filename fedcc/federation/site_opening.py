@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
+from fedcc.federation.protected_unit import protected_unit
 from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site, Watch
@@ -88,12 +89,15 @@ def site_policy(
 def _as_settled(plan: RunPlan, settings: SimulationSettings) -> PrivacyPolicy:
     """Return the policy of sites that admit what the settings ask for and nothing weaker."""
     budget = planning.budget(plan, settings.privacy.epsilon)
+    unit = protected_unit(settings.privacy, settings.data)
     return PrivacyPolicy(
         version=1,
         purposes=(settings.task.name,),
         caps=() if budget is None else (lifetime_cap(budget),),
         delta=settings.privacy.delta,
-        units=(settings.privacy.unit,),
+        units=(unit.name,),
+        max_interactions=unit.max_interactions,
+        sites_per_customer=unit.max_sites,
         noise_modes=(settings.privacy.noise,),
         schemes=(settings.crypto.scheme,),
         min_sites=settings.privacy.min_sites or settings.sites,

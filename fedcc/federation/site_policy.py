@@ -113,6 +113,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("unit", lambda s, p: p.unit in s.privacy.units, lambda s, p: _listed(s.privacy.units)),
     Rule(
+        "max_interactions",
+        lambda s, p: 1 <= p.max_interactions <= s.privacy.max_interactions,
+        lambda s, p: f"1 to {s.privacy.max_interactions}",
+    ),
+    Rule(
+        "max_sites_per_customer",
+        lambda s, p: p.max_sites_per_customer >= s.privacy.sites_per_customer,
+        lambda s, p: f"at least {s.privacy.sites_per_customer}",
+    ),
+    Rule(
         "delta",
         lambda s, p: 0 < p.delta <= s.privacy.delta,
         lambda s, p: f"above 0, at most {s.privacy.delta:g}",

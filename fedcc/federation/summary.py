@@ -56,11 +56,23 @@ def epsilons(plan: RunPlan, attempts: int) -> dict[str, float | None]:
     }
 
 
+def unit_terms(plan: RunPlan, attempts: int) -> dict[str, Any]:
+    """Return what the epsilons are about, and the claim for a unit that one site alone knows."""
+    customer = plan.unit == "customer"
+    alone = three_epsilons([plan.event_at_one_site] * attempts, delta=plan.delta)
+    return {
+        "unit": plan.unit,
+        "max_interactions": plan.max_interactions if customer else None,
+        "max_sites_per_customer": plan.max_sites_per_customer if customer else None,
+        "epsilon_at_one_site": finite(alone.claim),
+    }
+
+
 def privacy_block(plan: RunPlan, attempts: int) -> dict[str, Any]:
     """Return what so many charged attempts of a plan mean for privacy."""
     return {
         "noise": plan.noise,
-        "unit": plan.unit,
+        **unit_terms(plan, attempts),
         **epsilons(plan, attempts),
         "delta": plan.delta,
         "tolerated_collusion": plan.tolerated_collusion,
@@ -181,7 +193,11 @@ def build_model_card(
         },
         "deferral": deferral,
         "purpose": plan.purpose,
-        "privacy": {**epsilons(plan, facts.attempts), "delta": plan.delta, "unit": plan.unit},
+        "privacy": {
+            **epsilons(plan, facts.attempts),
+            **unit_terms(plan, facts.attempts),
+            "delta": plan.delta,
+        },
         "seeded": settings.seed is not None,
         "not_for_release": settings.seed is not None or bool(planning.unsafe(plan)),
         "unsafe": planning.unsafe(plan),

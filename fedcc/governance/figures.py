@@ -14,6 +14,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from fedcc.governance.unit_words import unit_words
+
 INK, MUTED, ACCENT, WARN, SECOND = "#1f2933", "#7b8794", "#0b6e99", "#b42318", "#8a5a00"
 SIZE = (6.4, 3.6)
 
@@ -99,7 +101,7 @@ def epsilon_burn_down(summary: Mapping[str, Any], metrics: Rows, target: Target)
     other and marked.
     """
     privacy = summary["privacy"]
-    title = f"Epsilon spent per {privacy['unit']} at a site (delta {privacy['delta']:g})"
+    title = f"Epsilon spent per {unit_words(privacy)} (delta {privacy['delta']:g})"
     if privacy["epsilon"] is None:
         figure, axes = _canvas(title, summary["unsafe"])
         axes.text(0.5, 0.5, "no noise: no guarantee", transform=axes.transAxes, ha="center")

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedcc.governance import figures
+from fedcc.governance.unit_words import not_covered_words, unit_words
 
 TEMPLATE = "report.html.j2"
 NOT_COVERED = (
@@ -19,8 +20,6 @@ NOT_COVERED = (
     "recovering a round from its uploads when a site drops out: the attempt is void and charged",
     "poisoned updates and denial of service by a site; sites that add no noise, beyond the "
     "tolerated collusion",
-    "a customer with rows at several sites, or several rows of one customer: the unit is one "
-    "record at one site",
 )
 
 
@@ -83,9 +82,10 @@ def write_report(
     )
     page = environment.get_template(TEMPLATE).render(
         s=summary,
+        unit=unit_words(summary["privacy"]),
         wire=wire,
         pictures=pictures,
-        not_covered=NOT_COVERED,
+        not_covered=(*NOT_COVERED, not_covered_words(summary["privacy"])),
         warnings=warnings,
         factor=factor_in_words(summary["privacy"]["epsilon"]),
     )

@@ -15,6 +15,7 @@ from fedcc.errors import ConfigError
 from fedcc.privacy.accounting import Mechanism, epsilon_of_mu, mu_of_epsilon
 from fedcc.privacy.renyi import sampled_noise_multiplier
 
+MOST_INTERACTIONS = 256  # a customer's rows are held in memory pair by pair
 ROUNDING_SLACK = 1 + 1e-9  # keeps the composed epsilon below the target in float64
 
 
@@ -25,7 +26,9 @@ class PrivacySettings:
     epsilon: float | None
     delta: float
     noise: Literal["shared", "local", "none"]
-    unit: Literal["record"]
+    unit: Literal["record", "customer"] | None  # None: customer wherever the data names customers
+    max_interactions: int  # rows that a site keeps of a customer
+    max_sites_per_customer: int  # sites at which a customer may be known
     tolerated_collusion: int
     min_sites: int | None
     reserved_retries: int
@@ -44,6 +47,13 @@ class PrivacySettings:
             raise ValueError(f"delta must be inside (0, 1), got {self.delta}")
         if self.tolerated_collusion < 1:
             raise ValueError("tolerated_collusion must be at least 1: a site knows its own share")
+        if not 1 <= self.max_interactions <= MOST_INTERACTIONS:
+            raise ValueError(
+                f"max_interactions must be from 1 to {MOST_INTERACTIONS}, got "
+                f"{self.max_interactions}"
+            )
+        if self.max_sites_per_customer < 1:
+            raise ValueError("max_sites_per_customer must be at least 1")
         if self.reserved_retries < 0:
             raise ValueError("reserved_retries must not be negative")
         if self.min_sites is not None and self.min_sites < 1:
@@ -91,18 +101,23 @@ def tolerated(
     return max(1, settings.tolerated_collusion, largest)
 
 
-def check_delta(delta: float, public_rows: int) -> str | None:
+def check_delta(delta: float, public_units: int, key: str) -> str | None:
     """Refuse a delta that admits publishing somebody outright; return a warning if it is high.
 
+    Args:
+        delta: of the plan.
+        public_units: public number of protected units, or more.
+        key: of the data YAML that declares it.
+
     Raises:
-        ConfigError: if delta is not below 1 / public_rows.
+        ConfigError: if delta is not below 1 / public_units.
     """
-    if delta >= 1 / public_rows:
+    if delta >= 1 / public_units:
         raise ConfigError(
-            f"privacy.delta must be below 1 / public_rows = {1 / public_rows:.2g}; got {delta:g}."
+            f"privacy.delta must be below 1 / {key} = {1 / public_units:.2g}; got {delta:g}."
         )
-    if delta > 1 / (10 * public_rows):
-        return f"delta {delta:g} is above 1 / (10 public_rows), here 1 / {10 * public_rows}"
+    if delta > 1 / (10 * public_units):
+        return f"delta {delta:g} is above 1 / (10 {key}), here 1 / {10 * public_units}"
     return None
 
 

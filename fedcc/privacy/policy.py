@@ -26,6 +26,8 @@ class PrivacyPolicy:
     caps: tuple[Cap, ...]
     delta: float
     units: tuple[Literal["record", "customer"], ...]
+    max_interactions: int  # rows of a customer that a plan may use at most
+    sites_per_customer: int  # sites at which a plan must protect a customer at least
     noise_modes: tuple[NoiseMode, ...]
     schemes: tuple[Literal["bfv", "ckks", "none"], ...]
     min_sites: int
@@ -38,7 +40,8 @@ class PrivacyPolicy:
         """Check the ranges."""
         if not 0 < self.delta < 1:
             raise ValueError(f"delta must be inside (0, 1), got {self.delta:g}")
-        for name in ("min_sites", "min_collusion", "max_rounds"):
+        least_one = ("max_interactions", "sites_per_customer", "min_sites", "min_collusion")
+        for name in (*least_one, "max_rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_attempts < self.max_rounds:

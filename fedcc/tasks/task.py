@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcc.data.customers import customer_codes
 from fedcc.data.gates import Table
 from fedcc.data.spec import DataSpec
 
@@ -18,10 +19,15 @@ TaskName = Literal["churn", "intent"]
 
 @dataclass(frozen=True)
 class Examples:
-    """What a model trains on: features, shape `(n, d)`, float32, and labels, shape `(n,)`."""
+    """What a model trains on: features, shape `(n, d)`, float32, and labels, shape `(n,)`.
+
+    `customers` holds a code per row, shape `(n,)`, equal for rows of one customer, where the
+    customer is the protected unit. It never leaves the site.
+    """
 
     features: NDArray[np.float32]
     labels: NDArray[np.int64]
+    customers: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -74,4 +80,5 @@ class Task(Protocol):
 
 def examples(table: Table, spec: DataSpec, recipe: FeatureRecipe, owner: str) -> Examples:
     """Encode admitted rows for training or testing."""
-    return Examples(recipe.encode(table, owner), table.categories[spec.label])
+    features, labels = recipe.encode(table, owner), table.categories[spec.label]
+    return Examples(features, labels, customer_codes(table, spec))

@@ -11,6 +11,7 @@ two sums differed by 1.0001 bounds. It grows with the square root of the number 
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -83,8 +84,7 @@ class ClippedGradients:
             use_ghost_clipping=True,
             loss_reduction="sum",
         )
-        binary = list(module.parameters())[-1].shape[0] == 1
-        self._loss = _binary_losses if binary else _class_losses
+        self._loss = row_losses(module)
         self._max_grad_norm = max_grad_norm
         self._features = torch.from_numpy(examples.features)
         self._labels = torch.from_numpy(examples.labels)
@@ -178,6 +178,12 @@ class ClippedGradients:
             part = parameter.grad.reshape(-1).numpy()
             total[offset : offset + part.size] += part
             offset += part.size
+
+
+def row_losses(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return the loss of each row for a head: logistic for one output, else softmax."""
+    binary = list(module.parameters())[-1].shape[0] == 1
+    return _binary_losses if binary else _class_losses
 
 
 def _binary_losses(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -75,7 +75,7 @@ def test_the_table_says_what_a_run_costs_in_words(command: Command) -> None:
     assert done.code == 0 and done.err == ""
     for text in (
         "would run                   yes",
-        "epsilon 1, delta 1e-05, per record at a site",
+        "epsilon 1, delta 1e-05, per customer at one site",
         "outsider",
         "retries",
         "bytes of the run",

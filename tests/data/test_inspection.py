@@ -37,7 +37,9 @@ def inspect(tmp_path: Path, make_spec: Make) -> Inspect:
             path=str(path), partition=partition, alpha=0.3, min_rows=1, split_seed=0
         )
         spec = make_spec(columns=columns, **changes)
-        return inspect_data(spec, usage, sites, rng=np.random.default_rng(0), now=NOW)
+        return inspect_data(
+            spec, usage, sites, rng=np.random.default_rng(0), now=NOW, whole_customers=False
+        )
 
     return run
 
@@ -127,7 +129,7 @@ def test_customers_whose_ids_nearly_agree_are_warned_of(inspect: Inspect, like: 
 def test_rows_without_a_customer_id_are_warned_of(inspect: Inspect) -> None:
     found = inspect(rows_of(100) + rows_of(5, customer=""))
 
-    assert warned(found, "5 rows have no customer id: they count as one customer")
+    assert warned(found, "5 rows have no customer id: they do not train")
 
 
 def test_natural_sites_without_a_site_column_are_refused_before_the_file_is_read(
@@ -143,7 +145,8 @@ def test_natural_sites_without_a_site_column_are_refused_before_the_file_is_read
     rng = np.random.default_rng(0)
 
     message = message_of(
-        lambda: inspect_data(make_spec(), usage, 3, rng=rng, now=NOW), error=ConfigError
+        lambda: inspect_data(make_spec(), usage, 3, rng=rng, now=NOW, whole_customers=False),
+        error=ConfigError,
     )
 
     assert "names no sites.columns" in message

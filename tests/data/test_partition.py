@@ -14,7 +14,7 @@ from fedcc.data.gates import Table, admit
 from fedcc.data.partition import PartitionSettings, partition_rows, split_test_rows
 from fedcc.data.raw_table import RawTable
 from fedcc.data.spec import DataSpec
-from fedcc.errors import ConfigError
+from fedcc.errors import ConfigError, RecordError
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -68,7 +68,9 @@ def test_every_row_is_in_exactly_one_site_and_every_site_holds_enough(
     settings_ = usage(partition=kind, alpha=alpha, min_rows=min_rows)
 
     def deal() -> list[np.ndarray]:
-        return partition_rows(table, spec, n_sites, settings_, np.random.default_rng(seed))
+        return partition_rows(
+            table, spec, n_sites, settings_, np.random.default_rng(seed), whole_customers=False
+        )
 
     if len(region) < n_sites * min_rows:
         assert "too few" in message_of(deal)
@@ -84,7 +86,9 @@ def sizes_of(spec: DataSpec, cells: dict[str, int], n_sites: int, **changes: Any
     region = [name for name, size in cells.items() for _ in range(size)]
     table = table_of(spec, region=region)
     rng = np.random.default_rng(0)
-    return sorted(map(len, partition_rows(table, spec, n_sites, usage(**changes), rng)))
+    return sorted(
+        map(len, partition_rows(table, spec, n_sites, usage(**changes), rng, whole_customers=False))
+    )
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,9 @@ def test_natural_cells_stay_whole_where_there_are_enough(make_spec: Make) -> Non
     region = [f"r{i % 7}" for i in range(140)]
     table = table_of(spec, region=region)
 
-    sites = partition_rows(table, spec, 3, usage(min_rows=20), np.random.default_rng(0))
+    sites = partition_rows(
+        table, spec, 3, usage(min_rows=20), np.random.default_rng(0), whole_customers=False
+    )
 
     held = [{region[row] for row in rows} for rows in sites]
     assert sum(map(len, held)) == len(set(region))
@@ -139,7 +145,7 @@ def test_cells_are_formed_by_several_columns_of_any_kind(make_spec: Make) -> Non
         customer=["a", "a", "a", "b", "a"],
     )
 
-    sites = partition_rows(table, spec, 4, usage(), np.random.default_rng(0))
+    sites = partition_rows(table, spec, 4, usage(), np.random.default_rng(0), whole_customers=False)
 
     assert sorted(rows.tolist() for rows in sites) == [[0, 4], [1], [2], [3]]
 
@@ -151,7 +157,9 @@ def test_natural_sites_without_a_site_column_are_a_config_error(
     table = table_of(spec, customer=["a"] * 9)
 
     message = message_of(
-        lambda: partition_rows(table, spec, 3, usage(), np.random.default_rng(0)),
+        lambda: partition_rows(
+            table, spec, 3, usage(), np.random.default_rng(0), whole_customers=False
+        ),
         error=ConfigError,
     )
 
@@ -163,7 +171,11 @@ def test_too_few_rows_are_refused_with_both_remedies(make_spec: Make, message_of
     table = table_of(spec, customer=["a"] * 59)
     deal = usage(partition="iid", min_rows=20)
 
-    message = message_of(lambda: partition_rows(table, spec, 3, deal, np.random.default_rng(0)))
+    message = message_of(
+        lambda: partition_rows(
+            table, spec, 3, deal, np.random.default_rng(0), whole_customers=False
+        )
+    )
 
     assert "59 training rows are too few for 3 sites of at least 20" in message
     assert "Lower sites or data.min_rows" in message
@@ -176,7 +188,11 @@ def test_too_few_rows_name_what_was_left_out_before(make_spec: Make, message_of:
     deal = usage(partition="iid", min_rows=20)
     train = table.take(np.arange(59))
 
-    message = message_of(lambda: partition_rows(train, spec, 3, deal, np.random.default_rng(0)))
+    message = message_of(
+        lambda: partition_rows(
+            train, spec, 3, deal, np.random.default_rng(0), whole_customers=False
+        )
+    )
 
     assert "Rows left out: 41 whose label is empty or not among the declared values" in message
 
@@ -185,7 +201,9 @@ def test_iid_sites_differ_by_at_most_one_row_and_are_shuffled(make_spec: Make) -
     spec = make_spec()
     table = table_of(spec, customer=["a"] * 100)
 
-    sites = partition_rows(table, spec, 3, usage(partition="iid"), np.random.default_rng(0))
+    sites = partition_rows(
+        table, spec, 3, usage(partition="iid"), np.random.default_rng(0), whole_customers=False
+    )
 
     assert sorted(map(len, sites)) == [33, 33, 34]
     assert any(np.diff(rows).max() > 1 for rows in sites)
@@ -198,7 +216,12 @@ def test_a_seed_fixes_the_sites_and_another_seed_changes_them(make_spec: Make, k
 
     def deal(seed: int) -> list[list[int]]:
         rng = np.random.default_rng(seed)
-        return [r.tolist() for r in partition_rows(table, spec, 4, usage(partition=kind), rng)]
+        return [
+            r.tolist()
+            for r in partition_rows(
+                table, spec, 4, usage(partition=kind), rng, whole_customers=False
+            )
+        ]
 
     assert deal(1) == deal(1)
     assert deal(1) != deal(2)
@@ -211,7 +234,9 @@ def test_a_smaller_alpha_skews_the_labels_more(make_spec: Make) -> None:
 
     def spread(alpha: float) -> float:
         deal = usage(partition="dirichlet", alpha=alpha, min_rows=20)
-        sites = partition_rows(table, spec, 5, deal, np.random.default_rng(3))
+        sites = partition_rows(
+            table, spec, 5, deal, np.random.default_rng(3), whole_customers=False
+        )
         return float(np.std([labels[rows].mean() for rows in sites]))
 
     # With alpha=1000 a site's share of one label is 0.2 with standard deviation
@@ -334,3 +359,64 @@ def test_the_rows_of_a_test_file_are_the_test_rows(make_spec: Make) -> None:
     train, test = split_test_rows(table, spec, 0)
 
     assert (train.tolist(), test.tolist()) == ([0, 1], [2])
+
+
+@pytest.mark.parametrize("kind", ["iid", "dirichlet", "natural"])
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=12, max_size=40),
+    seed=st.integers(0, 100),
+    min_rows=st.integers(1, 12),
+)
+@settings(deadline=None, max_examples=40)
+def test_whole_customers_are_at_one_site(
+    make_spec: Make,
+    kind: str,
+    sizes: list[int],
+    seed: int,
+    min_rows: int,
+) -> None:
+    spec = make_spec(**REGION)
+    customers = [f"c{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    churn = ["Yes" if i % 3 == 0 else "No" for i in range(len(customers))]
+    # One region, so that its single cell has to be halved.
+    table = table_of(spec, customer=customers, churn=churn, region=["r"] * len(customers))
+    deal = usage(partition=kind, min_rows=min_rows)
+    rng = np.random.default_rng(seed)
+    try:
+        sites = partition_rows(table, spec, 3, deal, rng, whole_customers=True)
+    except RecordError as error:
+        # No site can spare a whole customer: at most 8 rows a site are stuck in one.
+        assert "too few" in str(error) or len(customers) < 3 * (min_rows + 8)
+        return
+
+    held = [{customers[row] for row in rows} for rows in sites]
+    assert dealt(sites, table)
+    assert min(map(len, sites)) >= min_rows
+    assert sum(map(len, held)) == len(set(customers))
+
+
+def test_rows_dealt_one_by_one_bring_customers_to_several_sites(make_spec: Make) -> None:
+    # The twin of the test above.
+    spec = make_spec(**REGION)
+    customers = [f"c{i // 5}" for i in range(200)]
+    table = table_of(spec, customer=customers)
+    rng = np.random.default_rng(0)
+
+    sites = partition_rows(table, spec, 3, usage(partition="iid"), rng, whole_customers=False)
+
+    assert sum(len({customers[row] for row in rows}) for rows in sites) > 60
+
+
+@pytest.mark.parametrize("kind", ["iid", "dirichlet", "natural"])
+def test_customers_of_one_row_are_dealt_as_rows_are(make_spec: Make, kind: str) -> None:
+    spec = make_spec(**REGION)
+    region = [f"r{i % 2}" for i in range(150)]
+    table = table_of(spec, region=region, customer=[f"c{i}" for i in range(150)])
+
+    def deal(whole: bool) -> list[list[int]]:
+        usage_ = usage(partition=kind, min_rows=20)
+        rng = np.random.default_rng(4)
+        found = partition_rows(table, spec, 4, usage_, rng, whole_customers=whole)
+        return [rows.tolist() for rows in found]
+
+    assert deal(True) == deal(False)

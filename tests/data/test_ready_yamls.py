@@ -54,7 +54,14 @@ def test_a_ready_yaml_admits_splits_and_deals_its_real_files(
 
     table, _ = admit(read_table(data, settings.partition.path), data, now=NOW)
     train, test = split_test_rows(table, data, 0)
-    sites = partition_rows(table.take(train), data, 6, settings.partition, np.random.default_rng(0))
+    sites = partition_rows(
+        table.take(train),
+        data,
+        6,
+        settings.partition,
+        np.random.default_rng(0),
+        whole_customers=False,
+    )
 
     assert (len(train), len(test), len(held_rows(table, data))) == rows
     assert len(data.class_names) == classes == len(data.label_words)
@@ -74,7 +81,12 @@ def test_the_natural_sites_of_multidogo_are_its_six_trades(third_party: Folder) 
     train_table = table.take(train)
 
     sites = partition_rows(
-        train_table, settings.data, 6, settings.partition, np.random.default_rng(0)
+        train_table,
+        settings.data,
+        6,
+        settings.partition,
+        np.random.default_rng(0),
+        whole_customers=False,
     )
 
     domains = [{train_table.texts["domain"][row] for row in rows} for rows in sites]

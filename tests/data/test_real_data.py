@@ -80,7 +80,12 @@ def test_the_shipped_yaml_splits_partitions_and_encodes_every_row(
 
     train, test = split_test_rows(table, spec, 0)
     sites = partition_rows(
-        table.take(train), spec, 10, settings.partition, np.random.default_rng(0)
+        table.take(train),
+        spec,
+        10,
+        settings.partition,
+        np.random.default_rng(0),
+        whole_customers=False,
     )
     features = TabularEncoding.from_spec(spec, settings.model.hinges).encode(table)
 
@@ -95,7 +100,9 @@ def test_natural_sites_of_the_package_are_cells_of_its_declared_columns(package:
     settings, table, _ = package
     cells = np.stack([table.categories[name] for name in settings.data.site_columns])
 
-    sites = partition_rows(table, settings.data, 9, settings.partition, np.random.default_rng(0))
+    sites = partition_rows(
+        table, settings.data, 9, settings.partition, np.random.default_rng(0), whole_customers=False
+    )
 
     # Three kinds of internet service times three contracts make nine cells.
     assert [np.unique(cells[:, rows], axis=1).shape[1] for rows in sites] == [1] * 9

@@ -34,7 +34,9 @@ def stranger(tmp_path: Path) -> Stranger:
         data, usage = settings.data, settings.partition
         table, counts = admit(read_table(data, usage.path), data, now=NOW)
         train, test = split_test_rows(table, data, usage.split_seed)
-        sites = partition_rows(table.take(train), data, 3, usage, np.random.default_rng(0))
+        sites = partition_rows(
+            table.take(train), data, 3, usage, np.random.default_rng(0), whole_customers=False
+        )
         assert sum(map(len, sites)) == table.n_rows - len(test) - len(held_rows(table, data))
         return data, table, counts
 

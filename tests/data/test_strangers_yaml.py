@@ -36,7 +36,9 @@ def describe(tmp_path: Path) -> Describe:
         file.write_text(csv, encoding="utf-8")
         given = ["data=mine", f"data.path={file}", f"sites={sites}", "data.min_rows=2", *overrides]
         values = config.compose("simulate", given, folder)
-        return load_data(simulation_settings(values), partition_seed=1, now=NOW)
+        return load_data(
+            simulation_settings(values), partition_seed=1, interactions_seed=2, now=NOW
+        )
 
     return load
 
@@ -58,7 +60,9 @@ def merge(tmp_path: Path, shipped: dict[str, Any]) -> Describe:
         defaults = OmegaConf.load(config.config_root() / "simulate.yaml").data
         data = OmegaConf.to_container(OmegaConf.merge(defaults, OmegaConf.create(yaml), usage))
         values = {**shipped, "sites": 3, "data": data}
-        return load_data(simulation_settings(values), partition_seed=1, now=NOW)
+        return load_data(
+            simulation_settings(values), partition_seed=1, interactions_seed=2, now=NOW
+        )
 
     return load
 

@@ -131,3 +131,19 @@ def test_the_dp_step_benchmark_checks_all_modes_against_each_other(
     assert all(
         name in text for name in ("hooks", "functorch", "ew", "ghost", "slope", "40 private")
     )
+
+
+def test_the_customer_table_shows_every_unit_of_grouped_rows(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "banking77"
+    folder.mkdir(parents=True)
+    for part in ("train", "test"):
+        lines = [
+            f"{label} {n},{label}" for n in range(60) for label in ("card_arrival", "age_limit")
+        ]
+        (folder / f"{part}.csv").write_text("\n".join(["text,category", *lines]) + "\n")
+    chosen = ["--root", str(tmp_path / "data"), "--sets", "banking77", "--seeds", "1"]
+
+    rows = run("customer_table", *chosen, "--sites", "3", "--epsilons", "8", *TINY)
+
+    assert column(rows, "protected unit") == ["record", "customer", "record, mu / 5"]
+    assert all(0 <= float(cell) <= 100 for cell in column(rows, "mean %"))

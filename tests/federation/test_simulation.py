@@ -23,7 +23,7 @@ SUMMARY_KEYS = {
     "data": "name sites rows rows_per_site gates consent_basis",
     "privacy": "noise unit epsilon epsilon_outsider epsilon_if_all_others_collude delta "
     "tolerated_collusion min_sites noise_multiplier max_grad_norm sample_rate steps accountant "
-    "cross_check_epsilon",
+    "cross_check_epsilon max_interactions max_sites_per_customer epsilon_at_one_site",
     "crypto": "scheme profile lanes model_parameters upload_bytes_total "
     "upload_bytes_per_parameter download_bytes_per_parameter seconds max_abs_error_over_clip",
     "utility": "metric federated central_dp central_dp_same_noise central_dp_same_variance "

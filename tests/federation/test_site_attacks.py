@@ -135,7 +135,9 @@ POLICY = PrivacyPolicy(
     purposes=("churn",),
     caps=(),
     delta=1e-5,
-    units=("record",),
+    units=("customer",),
+    max_interactions=5,
+    sites_per_customer=1,
     noise_modes=("shared",),
     schemes=("bfv",),
     min_sites=3,
@@ -201,7 +203,7 @@ def site_at(folder: Path, name: str, policy: SitePolicy, keys: SiteKeys, index: 
         epoch_key=folder / f"{name}.epoch",
         binding=folder / f"{name}.session",
     )
-    examples = Examples(features, rng.integers(0, 2, 40))
+    examples = Examples(features, rng.integers(0, 2, 40), np.arange(40) // 2)
     return Site(
         name,
         files,
@@ -540,7 +542,10 @@ def test_a_closed_round_is_applied_once(house: Build) -> None:
         ("noise", "none"),
         ("scheme", "none"),
         ("scheme", "ckks"),
-        ("unit", "customer"),
+        ("unit", "record"),
+        ("max_interactions", 6),
+        ("max_interactions", 0),
+        ("max_sites_per_customer", 0),
         ("tolerated_collusion", 3),
         ("steps_per_unit", 1e12),
         ("steps_per_unit", 0.1),

@@ -30,7 +30,9 @@ POLICY = PrivacyPolicy(
     purposes=("churn",),
     caps=(lifetime_cap(1.0),),
     delta=1e-5,
-    units=("record",),
+    units=("customer",),
+    max_interactions=5,
+    sites_per_customer=1,
     noise_modes=("shared",),
     schemes=("bfv",),
     min_sites=4,
@@ -83,8 +85,14 @@ WEAKER: list[tuple[str, Any, str]] = [
     ("own_variance", 1e-3, "own_variance"),
     ("sensitivity", 1e-3, "sensitivity"),
     ("max_grad_norm", 5.0, "sensitivity"),
-    ("unit", "customer", "unit"),
+    ("unit", "record", "unit"),
     ("unit", "nobody", "unit"),
+    ("max_interactions", 6, "max_interactions"),
+    ("max_interactions", 0, "max_interactions"),
+    ("max_sites_per_customer", 0, "max_sites_per_customer"),
+    ("sample_rate", 0.5, "sample_rate"),
+    ("sample_rate", 0.0, "sample_rate"),
+    ("sample_rate", 1.5, "sample_rate"),
     ("delta", 1e-4, "delta"),
     ("delta", 0.0, "delta"),
     ("steps_per_unit", 1e12, "grid"),
@@ -157,7 +165,9 @@ def test_a_number_that_is_not_finite_is_refused_by_its_name(
 STRICTER: list[tuple[str, Any, str]] = [
     ("purposes", ("intent",), "purpose"),
     ("delta", 1e-6, "delta"),
-    ("units", ("customer",), "unit"),
+    ("units", ("record",), "unit"),
+    ("max_interactions", 4, "max_interactions"),
+    ("sites_per_customer", 2, "max_sites_per_customer"),
     ("noise_modes", ("local",), "noise"),
     ("schemes", ("ckks",), "scheme"),
     ("min_sites", 5, "min_sites"),
@@ -195,7 +205,9 @@ def wire_of(result: RunResult) -> list[tuple[str, int, str, int, str]]:
 VETOES = [
     ("purposes", "[intent]", "purpose"),
     ("delta", "1e-6", "delta"),
-    ("units", "[customer]", "unit"),
+    ("units", "[record]", "unit"),
+    ("max_interactions", "4", "max_interactions"),
+    ("sites_per_customer", "2", "max_sites_per_customer"),
     ("noise_modes", "[local]", "noise"),
     ("min_sites", "4", "min_sites"),
     ("min_collusion", "2", "tolerated_collusion"),
@@ -233,7 +245,7 @@ def test_two_refusals_for_different_reasons_look_alike_to_the_aggregator(
 ) -> None:
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     few = written(tmp_path / "a", changed("min_sites", "4"))
-    unit = written(tmp_path / "b", changed("units", "[customer]"))
+    unit = written(tmp_path / "b", changed("units", "[record]"))
 
     first = run_calls(f"site.policy={few}", folder="first")
     second = run_calls(f"site.policy={unit}", folder="second")

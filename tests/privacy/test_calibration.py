@@ -16,6 +16,8 @@ def settings(**changes: object) -> PrivacySettings:
         "delta": 1e-5,
         "noise": "shared",
         "unit": "record",
+        "max_interactions": 5,
+        "max_sites_per_customer": 1,
         "tolerated_collusion": 1,
         "min_sites": None,
         "reserved_retries": 2,
@@ -117,10 +119,10 @@ def test_the_largest_organisation_counts_as_colluding(
 
 def test_delta_must_be_below_one_over_the_public_rows_and_warns_near_it() -> None:
     with pytest.raises(ConfigError, match="delta"):
-        check_delta(1e-3, 1000)
+        check_delta(1e-3, 1000, "public_rows")
 
-    assert "above" in str(check_delta(2e-4, 1000))
-    assert check_delta(1e-5, 5000) is None
+    assert "above" in str(check_delta(2e-4, 1000, "public_rows"))
+    assert check_delta(1e-5, 5000, "public_rows") is None
 
 
 def sampled_plan(eps: float, rate: float, **changes: object) -> PrivacyEvent:

@@ -10,8 +10,8 @@ from fedcc.privacy.policy import load_policy
 
 REFERENCE = config.config_root() / "site_policy" / "_reference.yaml"
 KEYS = (
-    "version purposes caps delta units noise_modes schemes min_sites min_collusion max_rounds "
-    "max_attempts metrics"
+    "version purposes caps delta units max_interactions sites_per_customer noise_modes schemes "
+    "min_sites min_collusion max_rounds max_attempts metrics"
 ).split()
 POLICY = """
 version: 1
@@ -20,6 +20,8 @@ caps:
   - {purpose: null, days: null, epsilon: 8.0, epsilon_if_all_others_collude: 40}
 delta: 1e-5
 units: [record]
+max_interactions: 5
+sites_per_customer: 1
 noise_modes: [shared]
 schemes: [bfv]
 min_sites: 3
