@@ -19,7 +19,7 @@ purposes: [churn]
 caps:
   - {purpose: null, days: null, epsilon: 8.0, epsilon_if_all_others_collude: 40}
 delta: 1e-5
-units: [record]
+units: [customer]
 max_interactions: 5
 sites_per_customer: 1
 noise_modes: [shared]
