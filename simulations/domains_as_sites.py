@@ -5,11 +5,11 @@
 DATA holds the folders `multidogo` and `nlupp` with the files of their publishers (see
 configs/data/multidogo.yaml and nlupp.yaml). Each domain of MultiDoGO is a site (airline, fast food,
 finance, insurance, media, software); NLU++ has two, so the larger is halved: encryption needs three
-sites. Every site is tested on the rows of all domains, also one that trained alone. The second
-column of accuracies deals the same rows at random instead. Sentence vectors come from MiniLM and
-are cached; the first run on MultiDoGO encodes for several minutes. Values are means over the number
-of seeds that --seeds names for each set; a seed moves noise and random dealing, the test rows are
-the publishers'.
+sites. Epsilon is per record. Every site is tested on the rows of all domains, also one that trained
+alone. The second column of accuracies deals the same rows at random instead. Sentence vectors come
+from MiniLM and are cached; the first run on MultiDoGO encodes for several minutes. Values are means
+over the number of seeds that --seeds names for each set; a seed moves noise and random dealing, the
+test rows are the publishers'.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def runs(
     """Run one cell of the table, once a seed; baselines only beside sites that are domains."""
     fixed = [
         "task=intent",
+        "privacy.unit=record",
         f"data={name}",
         f"data.path={folder_of(args.root, name)}",
         f"sites={SITES[name]}",

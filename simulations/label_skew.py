@@ -38,6 +38,7 @@ SETS = {
 def overrides_of(name: str, partition: str) -> list[str]:
     """Return the settings of one row of the table."""
     task = [f"task={SETS[name][0]}", f"data={name}", "encoder=hashing", "baselines=true"]
+    task += ["privacy.unit=record"]
     if partition == "iid":
         return [*task, "data.partition=iid"]
     return [*task, "data.partition=dirichlet", f"data.alpha={partition}"]

@@ -33,7 +33,7 @@ from fedcc.data.world.source import ITEMS, stream_rows
 NAME = "language_as_sites"
 LANGUAGES = ("en", "es", "pt", "de")
 FRESH_SEED = 1  # of the rows to score; training rows are of seed 0
-FIXED = ("task=intent", "data=generated", "encoder=hashing")
+FIXED = ("task=intent", "data=generated", "encoder=hashing", "privacy.unit=record")
 
 
 def fresh_rows(rows: int, folder: Path) -> dict[str, tuple[Path, list[str]]]:

@@ -87,6 +87,7 @@ def main() -> None:
     table = Table(command_of(NAME, args), columns)
     runs: dict[str, FinishedRun] = {}
     fixed = ["task=intent", "data=generated", "encoder=hashing", "baselines=true"]
+    fixed += ["privacy.unit=record"]
     for partition, name in PARTITIONS.items():
         chosen = [f"data.partition={partition}", f"sites={args.sites}", f"seed={args.seed}"]
         run = runs[partition] = finish([*fixed, *chosen, *args.overrides])
