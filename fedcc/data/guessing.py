@@ -280,7 +280,9 @@ def has_decimal_comma(fact: ColumnFacts) -> bool:
 def separator_of(fact: ColumnFacts) -> str | None:
     """Return the sign that stands between several labels of a cell, or `None`."""
     for sign in ("<div>", "|", ";", ","):
-        parts = {part.strip() for cell in fact.counts for part in cell.split(sign)} - {""}
+        parts = {part.strip() for cell in fact.counts if cell for part in cell.split(sign)}
+        if "" in parts:  # a sign at the edge of a cell stands between nothing
+            continue
         joined = sum(times for cell, times in fact.counts.items() if sign in cell)
         if joined and len(parts) < len(fact.counts) and parts & set(fact.counts):
             return sign

@@ -18,7 +18,7 @@ from fedcc.errors import EnvelopeError, ProtocolError, RecordError
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.membership import session_hash
 from fedcc.federation.messages import Parcel
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, expected_upload
 from fedcc.training.checkpoints import read_tensors, tensor_bytes, write_json, write_whole
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fedcc.federation.local_training import private_sum, starting_point
 from fedcc.federation.planning import prior_scale, step_size
-from fedcc.federation.settings import BASELINES, Baseline, RunPlan, SimulationSettings
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import BASELINES, Baseline, SimulationSettings
 from fedcc.models.heads import build_module
 from fedcc.privacy.accounting import epsilon_of_mu
 from fedcc.privacy.noise_shares import gaussian_share

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedcc.errors import ConfigError
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from fedcc.federation.progress import silent
 from fedcc.federation.protected_unit import protected_unit
 from fedcc.federation.round_cost import RoundCost, measure_round
 from fedcc.federation.run_folder import refuse_used
-from fedcc.federation.settings import RunPlan, SimulationSettings
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import SimulationSettings
 from fedcc.federation.simulated_data import task_of
 from fedcc.federation.site_opening import site_policy
 from fedcc.federation.site_policy import SitePolicy

@@ -30,7 +30,7 @@ import numpy as np
 from fedcc.errors import FedccError
 from fedcc.federation import planning, summary
 from fedcc.federation.forecast import EpsilonForecast, Forecast, SiteOutlook
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.simulated_data import task_of
 from fedcc.federation.traffic import Traffic
 from fedcc.privacy.accounting import ThreeEpsilons

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcc.errors import PolicyViolation
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.models.heads import build_module, initial_parameters
 from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.customer_sums import CustomerClassSums, CustomerGradients

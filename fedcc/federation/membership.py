@@ -15,7 +15,7 @@ from fedcc.crypto.keys import Advert, SiteKeys, roster_hash, verify_roster, veri
 from fedcc.crypto.masks import MaskEntry
 from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.federation.messages import Parcel
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.training.checkpoints import write_whole
 
 

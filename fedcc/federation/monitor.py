@@ -16,7 +16,7 @@ from fedcc.federation.observer import Observer
 from fedcc.federation.prepared import PreparedRun
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.server_app import AggregatorRecord
-from fedcc.federation.site_round import Watch
+from fedcc.federation.site_parts import Watch
 from fedcc.federation.strategy import RoundRecord
 from fedcc.models.heads import build_module
 from fedcc.training.evaluate import logits

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fedcc.errors import EnvelopeError
 from fedcc.federation.closed_round import ClosedRound
-from fedcc.federation.settings import RunPlan
-from fedcc.federation.site_round import UploadNote
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.site_parts import UploadNote
 from fedcc.models.update import ModelState
 
 Vector = NDArray[np.float64]

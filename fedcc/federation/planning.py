@@ -4,7 +4,8 @@ import dataclasses
 
 from fedcc.errors import ConfigError
 from fedcc.federation.protected_unit import protected_unit, public_kept_rows, public_units
-from fedcc.federation.settings import RunPlan, SimulationSettings, TrainingSettings, data_sha256
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import SimulationSettings, TrainingSettings, data_sha256
 from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
 from fedcc.privacy.accounting import epsilon
 from fedcc.privacy.calibration import calibrate, check_delta, tolerated

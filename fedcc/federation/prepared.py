@@ -14,7 +14,8 @@ from fedcc.errors import ConfigError
 from fedcc.federation import planning
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.run_folder import RunFolder
-from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import SimulationSettings, data_sha256
 from fedcc.federation.simulated_data import SimulatedData, load_data
 from fedcc.models.update import ModelState
 from fedcc.privacy.policy import load_policy

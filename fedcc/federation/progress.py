@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedcc.crypto.parameters import PROFILE, SECURITY_BITS
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fedcc.crypto import contexts
 from fedcc.crypto.masks import SEED_BYTES, MaskEntry
 from fedcc.federation.local_training import private_sum
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, UpdateCipher
 from fedcc.models.heads import initial_parameters
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share

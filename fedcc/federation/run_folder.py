@@ -12,8 +12,8 @@ from typing import Any
 
 from fedcc.crypto.keys import SiteKeys
 from fedcc.errors import ConfigError, RecordError
-from fedcc.federation.settings import RunPlan
-from fedcc.federation.site_round import SiteFiles
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.site_parts import SiteFiles
 from fedcc.training.checkpoints import write_json, write_whole
 
 FINISHED = ("model.safetensors", "model.json", "report.html", "summary.json")

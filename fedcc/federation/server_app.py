@@ -13,7 +13,8 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedcc.federation.aggregation import RoundStore
 from fedcc.federation.messages import WireLog
-from fedcc.federation.settings import FederationSettings, RunPlan
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import FederationSettings
 from fedcc.federation.strategy import RoundRecord, run_federation
 
 

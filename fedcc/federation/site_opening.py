@@ -11,9 +11,11 @@ from pathlib import Path
 from fedcc.federation import planning
 from fedcc.federation.prepared import Clock, PreparedRun
 from fedcc.federation.protected_unit import protected_unit
-from fedcc.federation.settings import RunPlan, SimulationSettings, data_sha256
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import SimulationSettings, data_sha256
+from fedcc.federation.site_parts import Watch
 from fedcc.federation.site_policy import SitePolicy
-from fedcc.federation.site_round import Site, Watch
+from fedcc.federation.site_round import Site
 from fedcc.privacy.caps import lifetime_cap
 from fedcc.privacy.policy import PrivacyPolicy, load_policy
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from fedcc.crypto.parameters import LANE_BITS, MIN_ENCRYPTED_SITES
 from fedcc.errors import PolicyViolation
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.privacy.noise_shares import grid_fits
 from fedcc.privacy.policy import PrivacyPolicy
 from fedcc.training.dp_sgd import NORM_SLACK

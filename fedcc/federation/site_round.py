@@ -9,9 +9,8 @@ here and are one code on the wire. Nothing in this module knows Flower.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,8 @@ from fedcc.federation.messages import (
     names,
     roster_from_json,
 )
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.site_parts import SiteFiles, SiteSeconds, UploadNote, Watch
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.update_cipher import UpdateCipher, expected_upload
 from fedcc.governance.audit_log import AuditLog
@@ -52,47 +52,6 @@ from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import PrivateSum
 
 MAX_PARAMETER = 1e9  # public; float32 gradients of features of norm 1 stay finite far beyond
-
-
-@dataclass(frozen=True)
-class SiteFiles:
-    """Where a site keeps what is its own."""
-
-    ledger: Path
-    audit: Path
-    checkpoint: Path
-    keys: Path
-    epoch_key: Path
-    binding: Path
-
-
-@dataclass
-class SiteSeconds:
-    """Time spent in cryptography, for the simulation's report."""
-
-    encrypt: float = 0.0
-    decrypt: float = 0.0
-
-
-@dataclass(frozen=True)
-class UploadNote:
-    """What a simulation may look at when a site uploads; never part of a message."""
-
-    site: str
-    round_number: int
-    attempt: int
-    share: NDArray[np.float64]
-    noised: NDArray[np.float64]  # clamped sum plus share, before rounding
-    update: NDArray[np.int64]
-
-
-@dataclass
-class Watch:
-    """Hooks of a simulation, outside the protocol."""
-
-    on_upload: Callable[[UploadNote], None] | None = None
-    on_applied: Callable[[str, ClosedRound, NDArray[np.float64], ModelState], None] | None = None
-    refusals: list[FedccError] = field(default_factory=list)
 
 
 @dataclass

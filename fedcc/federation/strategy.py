@@ -33,7 +33,8 @@ from fedcc.federation.messages import (
     hex_map,
     roster_to_json,
 )
-from fedcc.federation.settings import FederationSettings, RunPlan
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import FederationSettings
 from fedcc.federation.update_cipher import AggregateSum
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import fedcc.federation.planning as planning
 from fedcc.crypto.parameters import PROFILE
 from fedcc.data.gates import GateCounts
-from fedcc.federation.settings import BASELINES, RunPlan, SimulationSettings
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import BASELINES, SimulationSettings
 from fedcc.privacy.accounting import cross_check_epsilon, three_epsilons
 from fedcc.tasks.task import FeatureRecipe
 from fedcc.version import __version__

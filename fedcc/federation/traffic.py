@@ -16,7 +16,7 @@ from fedcc.crypto.keys import SiteKeys
 from fedcc.crypto.masks import SEED_BYTES, MaskEntry, hash_chunks
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
 from fedcc.federation.messages import Parcel, advert_to_json, hex_map, roster_to_json
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import chunk_bytes, chunk_count, expected_upload
 
 SIGNATURE = bytes(64)

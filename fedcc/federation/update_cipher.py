@@ -19,7 +19,7 @@ from fedcc.crypto.masks import (
 from fedcc.crypto.packing import pack, slot_count, unpack
 from fedcc.crypto.parameters import ciphertext_bytes, slots_per_chunk
 from fedcc.errors import EnvelopeError
-from fedcc.federation.settings import RunPlan
+from fedcc.federation.run_plan import RunPlan
 
 
 def chunk_count(plan: RunPlan) -> int:

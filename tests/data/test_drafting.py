@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -216,6 +216,7 @@ names = st.text(min_size=1, max_size=12).map(str.strip).filter(bool)
     header=st.lists(names, min_size=3, max_size=6, unique_by=lambda name: name),
     values=st.lists(names, min_size=2, max_size=2, unique=True),
 )
+@example(header=["0", "00", "000"], values=["0", ","])
 @settings(deadline=None, max_examples=60)
 def test_any_names_and_values_round_trip(
     tmp_path_factory: pytest.TempPathFactory, header: list[str], values: list[str]

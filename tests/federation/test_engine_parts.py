@@ -30,7 +30,7 @@ from fedcc.federation.grid import InProcessGrid
 from fedcc.federation.messages import Parcel
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulation import RunResult
-from fedcc.federation.site_round import SiteSeconds, UploadNote
+from fedcc.federation.site_parts import SiteSeconds, UploadNote
 from fedcc.federation.strategy import RoundRecord
 from fedcc.models.update import ModelState
 

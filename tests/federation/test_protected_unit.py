@@ -20,7 +20,8 @@ from fedcc.federation.local_training import private_sum
 from fedcc.federation.planning import full_cost, make_plan
 from fedcc.federation.planning import warnings as plan_warnings
 from fedcc.federation.protected_unit import protected_unit
-from fedcc.federation.settings import RunPlan, SimulationSettings, simulation_settings
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import SimulationSettings, simulation_settings
 from fedcc.federation.simulated_data import SimulatedData, load_data
 from fedcc.federation.simulation import RunResult
 from fedcc.privacy.accounting import epsilon_of_mu, mu_of_epsilon

@@ -32,9 +32,11 @@ from fedcc.federation.messages import (
     roster_to_json,
 )
 from fedcc.federation.planning import make_plan
-from fedcc.federation.settings import RunPlan, simulation_settings
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import simulation_settings
+from fedcc.federation.site_parts import SiteFiles, UploadNote, Watch
 from fedcc.federation.site_policy import SitePolicy
-from fedcc.federation.site_round import Site, SiteFiles, UploadNote, Watch
+from fedcc.federation.site_round import Site
 from fedcc.federation.update_cipher import AggregateSum
 from fedcc.privacy.caps import lifetime_cap
 from fedcc.privacy.policy import PrivacyPolicy

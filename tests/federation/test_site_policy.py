@@ -17,7 +17,8 @@ from fedcc.data.tabular_features import TabularEncoding
 from fedcc.errors import BudgetExceeded, ConfigError, PolicyViolation
 from fedcc.federation.messages import SITE_FIELDS
 from fedcc.federation.planning import make_plan
-from fedcc.federation.settings import RunPlan, simulation_settings
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulation import RunResult
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.privacy.caps import lifetime_cap

@@ -29,6 +29,18 @@ SAMPLED = replace(
 )
 
 
+def charge(event: PrivacyEvent, round_number: int) -> Charge:
+    return Charge(
+        event=event,
+        run="r",
+        round_number=round_number,
+        attempt=1,
+        purpose="churn",
+        planned_sites=5,
+        session="00",
+    )
+
+
 def spent(*events: PrivacyEvent, budget: float | None = 8.0) -> Spent:
     return Spent.of(events, max_epsilon=budget, delta=1e-5, observer="claim")
 
@@ -95,7 +107,7 @@ def test_a_ledger_refuses_the_sampled_round_that_would_pass_its_budget(tmp_path:
     path = tmp_path / "a.jsonl"
     ledger = Ledger.open(path, caps=[lifetime_cap(2.5)], delta=1e-5, now=NOW)
     for number, event in enumerate([FULL, SAMPLED, SAMPLED], start=1):
-        ledger.reserve(Charge(event, "r", number, 1, "churn", 5, "00"), now=NOW)
+        ledger.reserve(charge(event, number), now=NOW)
     ledger.close()
     ledger = Ledger.open(path, caps=[lifetime_cap(2.5)], delta=1e-5, now=NOW)
     assert ledger.epsilon() <= budget  # by the best order, where the stop rule has one for life
@@ -103,7 +115,7 @@ def test_a_ledger_refuses_the_sampled_round_that_would_pass_its_budget(tmp_path:
     number = 4
     with pytest.raises(BudgetExceeded, match="epsilon"):
         while True:
-            ledger.reserve(Charge(SAMPLED, "r", number, 1, "churn", 5, "00"), now=NOW)
+            ledger.reserve(charge(SAMPLED, number), now=NOW)
             number += 1
 
     assert len(ledger.events) == number - 1 < 60

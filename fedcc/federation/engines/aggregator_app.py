@@ -15,8 +15,9 @@ from fedcc.federation.engines.aggregator_files import AggregatorFiles, Outcome
 from fedcc.federation.engines.alive import end_with_holder
 from fedcc.federation.engines.prompt_grid import PromptGrid
 from fedcc.federation.run_folder import RunFolder, read_config
+from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
-from fedcc.federation.settings import RunPlan, simulation_settings
+from fedcc.federation.settings import simulation_settings
 from fedcc.federation.strategy import RoundRecord
 
 

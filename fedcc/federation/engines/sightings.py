@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedcc import errors
 from fedcc.errors import FedccError
 from fedcc.federation.closed_round import ClosedRound
-from fedcc.federation.site_round import SiteSeconds, UploadNote, Watch
+from fedcc.federation.site_parts import SiteSeconds, UploadNote, Watch
 from fedcc.models.update import ModelState
 from fedcc.training.checkpoints import read_tensors, tensor_bytes
 
