@@ -153,7 +153,7 @@ def test_heads_of_audit_log_and_ledger_stay_at_the_site(run_on: Any) -> None:
     heads = [
         str(line["hash"])
         for kind in ("audit", "ledger")
-        for file in (result.run_dir / kind).iterdir()
+        for file in (result.run_dir / kind).glob("*.jsonl")
         for line in read_lines(file)
     ]
     blob = b"".join(
@@ -209,6 +209,7 @@ class FakeSite:
 
 
 def ask(site: FakeSite, schedule: ReplySchedule, exchange: str = "upload") -> Parcel:
+    flower_compat.enter_run()
     app = build_client_app({0: site}, schedule)  # type: ignore[dict-item]
     message = Message(Parcel({"round": 1}).to_record(), 1, f"query.{exchange}")
     return Parcel.from_record(

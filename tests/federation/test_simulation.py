@@ -239,7 +239,8 @@ def test_sampled_steps_are_charged_by_renyi_divergences_within_the_target(run_ca
     # dp-accounting's privacy-loss distributions lie below what is charged.
     assert privacy["cross_check_epsilon"] <= privacy["epsilon"] <= 1.0
     assert privacy["epsilon"] == privacy["epsilon_if_all_others_collude"]
-    for line in read_lines(result.run_dir / "ledger" / "site-2.jsonl"):
+    lines = read_lines(result.run_dir / "ledger" / "site-2.jsonl")
+    for line in (line for line in lines if "event" in line):
         assert line["event"]["mechanism"] == "sampled_gaussian_alone"
         assert line["event"]["sample_rate"] == 0.25
     plan = json.loads((result.run_dir / "plan.json").read_text())
@@ -262,7 +263,7 @@ def test_batches_that_are_almost_always_empty_still_carry_noise_and_are_charged(
     assert result.summary["outcome"] == "completed"
     weights = read_tensors(result.run_dir / "model.safetensors")["weight"]
     assert np.abs(weights).min() > 0  # noise moved every coordinate
-    for file in (result.run_dir / "ledger").iterdir():
+    for file in (result.run_dir / "ledger").glob("*.jsonl"):
         assert [line["kind"] for line in read_lines(file)].count("reserve") == 3
 
 

@@ -73,7 +73,7 @@ def test_the_burn_down_names_unit_target_and_all_three_observers(result: RunResu
     figure, privacy = figure_of(result), result.summary["privacy"]
 
     for text in (
-        f"Epsilon spent per {privacy['unit']} at a site (delta 1e-05)",
+        f"Epsilon spent per {privacy['unit']} at one site (delta 1e-05)",
         "target 1, for 4 attempts",  # 2 rounds and the 2 reserved retries
         "reserved retries",
         f"the claim: {privacy['epsilon']:.3g}",
@@ -104,7 +104,7 @@ def test_the_report_says_in_words_what_the_unit_and_the_numbers_mean(
     exposed = run_calls("crypto=none", folder="exposed").run_dir / "report.html"
 
     factor = math.exp(result.summary["privacy"]["epsilon"])
-    for text in ("What epsilon means here", "record at one site", f"{factor:.2f} times"):
+    for text in ("What epsilon means here", "customer at one site", f"{factor:.2f} times"):
         assert text in page
     assert "single updates are exposed" not in page
     assert "single updates are exposed" in exposed.read_text()
