@@ -10,6 +10,7 @@ colluding sites protects nobody from them, and m sites add m / (m - f) of the ce
 collusion of 30 % is f = 0.3 K, rounded. Vectors are cached, so only the first run encodes.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +32,15 @@ NAME = "shared_noise_table"
 WANTED = "baselines=[central_dp,central_dp_same_noise,central_dp_same_variance]"
 
 
-def runs(root: Path, sites: int, partition: str, f: int, epsilon: str, n: int) -> list[FinishedRun]:
+def runs(
+    args: argparse.Namespace, sites: int, partition: str, f: int, epsilon: str
+) -> list[FinishedRun]:
     """Run one row of the table, once a seed."""
-    fixed = ["task=intent", "data=banking77", f"data.path={root / 'banking77'}", WANTED]
+    fixed = ["task=intent", "data=banking77", f"data.path={args.root / 'banking77'}", WANTED]
     fixed += [f"sites={sites}", f"data.partition={partition}", "privacy.unit=record"]
     fixed += [f"privacy.tolerated_collusion={f}", f"privacy.epsilon={epsilon}"]
-    return [finish([*fixed, f"seed={seed}"]) for seed in range(1, n + 1)]
+    seeds = range(1, args.seeds + 1)
+    return [finish([*fixed, f"seed={seed}", *args.overrides]) for seed in seeds]
 
 
 def column(found: list[FinishedRun], name: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
@@ -73,7 +77,7 @@ def main() -> None:
         for sites in map(int, args.sites.split(",")):
             for f in sorted({1, max(1, round(0.3 * sites))}):
                 for partition in args.partitions.split(","):
-                    found = runs(args.root, sites, partition, f, epsilon, args.seeds)
+                    found = runs(args, sites, partition, f, epsilon)
                     federated = column(found, "federated")
                     gap = np.abs(federated - column(found, "central_dp_same_noise")).max()
                     means = [

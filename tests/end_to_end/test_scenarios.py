@@ -133,7 +133,9 @@ def test_the_dp_step_benchmark_checks_all_modes_against_each_other(
     )
 
 
-def test_the_customer_table_shows_every_unit_of_grouped_rows(run: Run, tmp_path: Path) -> None:
+@pytest.fixture
+def two_intents(tmp_path: Path) -> Path:
+    """Return a folder with a small `banking77` in its publisher's format."""
     folder = tmp_path / "data" / "banking77"
     folder.mkdir(parents=True)
     for part in ("train", "test"):
@@ -141,7 +143,20 @@ def test_the_customer_table_shows_every_unit_of_grouped_rows(run: Run, tmp_path:
             f"{label} {n},{label}" for n in range(60) for label in ("card_arrival", "age_limit")
         ]
         (folder / f"{part}.csv").write_text("\n".join(["text,category", *lines]) + "\n")
-    chosen = ["--root", str(tmp_path / "data"), "--sets", "banking77", "--seeds", "1"]
+    return tmp_path / "data"
+
+
+def test_shared_noise_equals_central_dp_with_the_same_noise(run: Run, two_intents: Path) -> None:
+    chosen = ["--root", str(two_intents), "--sites", "3,5", "--partitions", "iid", "--seeds", "1"]
+
+    rows = run("shared_noise_table", *chosen, "--epsilons", "8", *TINY)
+
+    assert column(rows, "f") == ["1", "1", "2"]
+    assert max(map(float, column(rows, "largest gap to same noise"))) < 2  # of 120 test rows, %
+
+
+def test_the_customer_table_shows_every_unit_of_grouped_rows(run: Run, two_intents: Path) -> None:
+    chosen = ["--root", str(two_intents), "--sets", "banking77", "--seeds", "1"]
 
     rows = run("customer_table", *chosen, "--sites", "3", "--epsilons", "8", *TINY)
 
