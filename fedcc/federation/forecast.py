@@ -38,7 +38,8 @@ from fedcc.federation.site_opening import site_policy
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.traffic import Traffic, forecast_traffic
 from fedcc.privacy.accounting import ThreeEpsilons, three_epsilons
-from fedcc.privacy.balance import Balance
+from fedcc.privacy.calibration import calibrate
+from fedcc.privacy.ledger import Ledger
 from fedcc.rng import generator
 
 ROUND_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the noise table, times the planned rounds
@@ -124,7 +125,7 @@ def forecast(
         plan=plan,
         cohort=cohort,
         epsilons=(_epsilons(plan, plan.rounds), _epsilons(plan, plan.max_attempts)),
-        noise_by_rounds=_noise_table(plan),
+        noise_by_rounds=_noise_table(settings, plan),
         sites=sites,
         traffic=forecast_traffic(plan, cohort),
         cost=measure_round(plan),
@@ -179,18 +180,26 @@ def _epsilons(plan: RunPlan, attempts: int) -> EpsilonForecast:
     )
 
 
-def _noise_table(plan: RunPlan) -> tuple[NoiseRow, ...]:
-    """Return the noise for other numbers of rounds: mu^2 adds, so its sd grows by the root."""
+def _noise_table(settings: SimulationSettings, plan: RunPlan) -> tuple[NoiseRow, ...]:
+    """Return what other numbers of rounds would be calibrated to, with the same retries."""
     if plan.noise == "none" or plan.step == "class_means":  # class means have one round
         return ()
     reserved = plan.max_attempts - plan.rounds
-    counts = {max(1, round(plan.rounds * factor)) for factor in ROUND_FACTORS}
     rows = []
-    for rounds in sorted(counts):
-        scale = math.sqrt((rounds + reserved) / plan.max_attempts)
-        share_sd = scale * math.sqrt(plan.own_variance)
-        sigma = scale * plan.noise_multiplier
-        rows.append(NoiseRow(rounds=rounds, noise_multiplier=sigma, share_sd=share_sd))
+    for rounds in sorted({max(1, round(plan.rounds * factor)) for factor in ROUND_FACTORS}):
+        noise = calibrate(
+            settings.privacy,
+            steps=rounds + reserved,
+            sensitivity=plan.sensitivity,
+            n_sites=len(plan.sites),
+            min_sites=plan.min_sites,
+            collusion=plan.tolerated_collusion,
+            masked=plan.masked,
+        )
+        share_sd = math.sqrt(noise.own_variance)
+        rows.append(
+            NoiseRow(rounds=rounds, noise_multiplier=noise.noise_multiplier, share_sd=share_sd)
+        )
     return tuple(rows)
 
 
@@ -206,29 +215,29 @@ def _outlook(settings: SimulationSettings, plan: RunPlan, name: str, now: dateti
     folder = None if settings.ledger.dir is None else Path(settings.ledger.dir)
     path = None if folder is None else folder / f"{name}.jsonl"
     try:
-        balance = Balance(path, caps=caps, delta=delta, now=now)
+        ledger = Ledger.read(path, caps=caps, delta=delta)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(
             f"ledger.dir: {path} cannot be read: {reason}. Name another folder."
         ) from error
-    later = [*balance.events, *[plan.event] * plan.rounds]
+    later = [*ledger.events, *[plan.event] * plan.rounds]
     return SiteOutlook(
         name=name,
         ledger=path,
         budget=min((c.epsilon for c in caps if c.epsilon and c.covers(plan.purpose)), default=None),
-        spent=three_epsilons(balance.events, delta=plan.delta),
+        spent=three_epsilons(ledger.events, delta=plan.delta),
         after_rounds=three_epsilons(later, delta=plan.delta),
-        attempts_left=balance.attempts_within(plan.event, purpose=plan.purpose),
-        refusal=refusal(plan, policy, balance),
+        attempts_left=ledger.attempts_within(plan.event, purpose=plan.purpose, now=now),
+        refusal=refusal(plan, policy, ledger, now),
     )
 
 
-def refusal(plan: RunPlan, policy: SitePolicy, balance: Balance) -> FedccError | None:
+def refusal(plan: RunPlan, policy: SitePolicy, ledger: Ledger, now: datetime) -> FedccError | None:
     """Return why a site would not begin a run, in the order in which it asks."""
     try:
         policy.check(plan)
-        balance.check(plan.event, plan.rounds, purpose=plan.purpose)
+        ledger.check(plan.event, plan.rounds, purpose=plan.purpose, now=now)
     except (PolicyViolation, BudgetExceeded) as error:
         return error
     return None

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from fedcc.errors import ProtocolError
+from fedcc.errors import BudgetExceeded, ProtocolError
 from fedcc.hash_chain import HashChain, read_chain
 from fedcc.privacy.accounting import Observer, PrivacyEvent
 from fedcc.privacy.caps import Cap, CapUse, check_caps, epsilon_of
@@ -36,6 +36,8 @@ from fedcc.privacy.ledger_lines import (
 )
 
 __all__ = ["Charge", "Ledger", "read_ledger"]
+
+MOST_ATTEMPTS = 1 << 20  # beyond this many a budget is called unlimited
 
 
 def read_ledger(path: Path) -> LedgerContent:
@@ -183,6 +185,24 @@ class Ledger:
         for use in self._caps:
             use.forget_before(seen)
         check_caps(self._caps, event, times, purpose=purpose, source=self.path)
+
+    def attempts_within(self, event: PrivacyEvent, *, purpose: str, now: datetime) -> int | None:
+        """Return how many more such events the caps admit; `None` for practically any number."""
+        low, high = 0, MOST_ATTEMPTS  # low is admitted, high is not
+        if self._admits(event, high, purpose, now):
+            return None
+        while high - low > 1:
+            middle = (low + high) // 2
+            admitted = self._admits(event, middle, purpose, now)
+            low, high = (middle, high) if admitted else (low, middle)
+        return low
+
+    def _admits(self, event: PrivacyEvent, times: int, purpose: str, now: datetime) -> bool:
+        try:
+            self.check(event, times, purpose=purpose, now=now)
+        except BudgetExceeded:
+            return False
+        return True
 
     def reserve(self, charge: Charge, *, now: datetime) -> None:
         """Charge one attempt, on disk before this returns.

@@ -23,7 +23,7 @@ from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from torch import nn
 
 from fedcc.models.heads import load_flat
-from fedcc.training.dp_sgd import HasExamples, row_losses
+from fedcc.training.dp_sgd import HasExamples, add_clipped, row_losses
 
 CHUNK_CELLS = 1024  # rows of a chunk with its filling, unless one customer has more
 
@@ -123,27 +123,11 @@ class CustomerGradients:
             for customers, rows in self._chunks:
                 taking_part = rows if drawn is None else rows[drawn[customers]]
                 if len(taking_part):
-                    total += self._chunk_sum(torch.from_numpy(taking_part))
+                    self._add(torch.from_numpy(taking_part), total)
         return total
 
-    def _chunk_sum(self, rows: torch.Tensor) -> NDArray[np.float64]:
-        """Clip one chunk: the first backward pass gives the norms, the second the weighted sum."""
-        clipper = self._clipper
-        clipper.zero_grad(set_to_none=True)
-        losses = self._customer_losses(rows)
-        clipper.enable_hooks()
-        torch.autograd.backward(losses.sum(), retain_graph=True)
-        weights = clipper.get_clipping_coef().detach()
-        clipper.zero_grad(set_to_none=True)
-        clipper.disable_hooks()
-        torch.autograd.backward((weights * losses).sum())
-        clipper.enable_hooks()
-        parts = []
-        for parameter in self._module.parameters():
-            if parameter.grad is None:
-                raise ValueError("a parameter received no gradient")
-            parts.append(parameter.grad.reshape(-1).numpy().copy())
-        return np.concatenate(parts)
+    def _add(self, rows: torch.Tensor, total: NDArray[np.float64]) -> None:
+        add_clipped(self._clipper, lambda: self._customer_losses(rows), total)
 
     def _customer_losses(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the summed loss of each customer, shape `(n,)`, of positions of shape `(n, m)`."""

@@ -160,24 +160,40 @@ class ClippedGradients:
         labels: torch.Tensor,
         total: NDArray[np.float64],
     ) -> None:
-        """Clip one chunk: the first backward pass gives the norms, the second the weighted sum."""
-        clipper = self._clipper
-        clipper.zero_grad(set_to_none=True)
-        losses = self._loss(clipper(features), labels)
-        clipper.enable_hooks()
-        torch.autograd.backward(losses.sum(), retain_graph=True)
-        weights = clipper.get_clipping_coef().detach()
-        clipper.zero_grad(set_to_none=True)
-        clipper.disable_hooks()
-        torch.autograd.backward((weights * losses).sum())
-        clipper.enable_hooks()
-        offset = 0
-        for parameter in self._module.parameters():
-            if parameter.grad is None:
-                raise ValueError("a parameter received no gradient")
-            part = parameter.grad.reshape(-1).numpy()
-            total[offset : offset + part.size] += part
-            offset += part.size
+        """Add the clipped gradients of one chunk of any head to `total`, shape `(n_params,)`."""
+        add_clipped(self._clipper, lambda: self._loss(self._clipper(features), labels), total)
+
+
+def add_clipped(
+    clipper: GradSampleModuleFastGradientClipping,
+    losses_of: Callable[[], torch.Tensor],
+    total: NDArray[np.float64],
+) -> None:
+    """Add the sum of clipped gradients to `total`, shape `(n_params,)`, by two backward passes.
+
+    The first pass gives the norms, the second the weighted sum.
+
+    Args:
+        clipper: Opacus' ghost clipping around the module.
+        losses_of: runs the module and returns the loss of each unit, shape `(n,)`.
+        total: changed in place.
+    """
+    clipper.zero_grad(set_to_none=True)
+    losses = losses_of()
+    clipper.enable_hooks()
+    torch.autograd.backward(losses.sum(), retain_graph=True)
+    weights = clipper.get_clipping_coef().detach()
+    clipper.zero_grad(set_to_none=True)
+    clipper.disable_hooks()
+    torch.autograd.backward((weights * losses).sum())
+    clipper.enable_hooks()
+    offset = 0
+    for parameter in clipper.parameters():
+        if parameter.grad is None:
+            raise ValueError("a parameter received no gradient")
+        part = parameter.grad.reshape(-1).numpy()
+        total[offset : offset + part.size] += part
+        offset += part.size
 
 
 def row_losses(module: nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

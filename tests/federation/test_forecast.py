@@ -21,8 +21,8 @@ from fedcc.federation.forecast_record import forecast_record
 from fedcc.federation.simulation import RunResult
 from fedcc.federation.site_opening import site_policy
 from fedcc.privacy.accounting import epsilon
-from fedcc.privacy.balance import Balance
 from fedcc.privacy.caps import lifetime_cap
+from fedcc.privacy.ledger import Ledger
 
 Run = Callable[..., RunResult]
 Plan = Callable[..., Forecast]
@@ -44,9 +44,9 @@ SETTINGS = {
 }
 
 
-def balance(path: Path | None, limit: float | None = None) -> Balance:
+def ledger_at(path: Path | None, limit: float | None = None) -> Ledger:
     caps = () if limit is None else (lifetime_cap(limit),)
-    return Balance(path, caps=caps, delta=1e-5, now=NOW)
+    return Ledger.read(path, caps=caps, delta=1e-5)
 
 
 @pytest.fixture
@@ -110,14 +110,15 @@ def test_epsilons_for_all_sites_are_those_of_an_independent_accountant(plan_call
         assert value == pytest.approx(accountant.get_epsilon(plan.delta), rel=1e-3)
 
 
+@pytest.mark.parametrize("noise", [(), ("privacy.noise=local", "privacy.sample_rate=0.2")])
 def test_the_noise_table_holds_what_each_number_of_rounds_would_be_calibrated_to(
-    plan_calls: Plan,
+    plan_calls: Plan, noise: tuple[str, ...]
 ) -> None:
-    rows = plan_calls("rounds=8").noise_by_rounds
+    rows = plan_calls("rounds=8", *noise).noise_by_rounds
 
     assert [row.rounds for row in rows] == [2, 4, 8, 16, 32]
     for row in rows:
-        plan = plan_calls(f"rounds={row.rounds}").plan
+        plan = plan_calls(f"rounds={row.rounds}", *noise).plan
         assert row.noise_multiplier == pytest.approx(plan.noise_multiplier, rel=1e-12)
         assert row.share_sd == pytest.approx(math.sqrt(plan.own_variance), rel=1e-12)
 
@@ -148,7 +149,7 @@ def test_a_ledger_with_room_left_admits_the_next_run_as_forecast(
 
     after = [site.after_rounds.claim for site in found.sites]
     run = run_calls(shared, folder="second")
-    held = balance(tmp_path / "ledgers" / "site-1.jsonl")
+    held = ledger_at(tmp_path / "ledgers" / "site-1.jsonl")
     assert found.exit_code == run.exit_code == 0
     assert after == pytest.approx([epsilon(held.events, delta=1e-5)] * 3, rel=1e-12)
 
@@ -180,11 +181,11 @@ def test_a_site_with_a_stricter_policy_vetoes(plan_calls: Plan) -> None:
     admitted = site_policy(found.plan, found.settings, names, site="site-1", policy_file=None)
     stricter = dataclasses.replace(admitted.privacy, min_collusion=2)
     strict = dataclasses.replace(admitted, privacy=stricter)
-    ledger = balance(None, 1.0)
+    ledger = ledger_at(None, 1.0)
 
-    veto = refusal(found.plan, strict, ledger)
+    veto = refusal(found.plan, strict, ledger, NOW)
 
-    assert refusal(found.plan, admitted, ledger) is None
+    assert refusal(found.plan, admitted, ledger, NOW) is None
     assert isinstance(veto, PolicyViolation) and "tolerated_collusion" in str(veto)
     vetoing = dataclasses.replace(found.sites[2], refusal=veto)
     ended = verdict(found.settings, found.plan, (*found.sites[:2], vetoing))
@@ -204,15 +205,15 @@ def test_the_veto_of_the_site_that_deals_the_key_ends_the_run_whatever_the_other
 
 def test_attempts_within_a_budget_are_counted_as_the_ledger_counts(plan_calls: Plan) -> None:
     event = plan_calls("rounds=40").plan.event
-    ledger = balance(None, 1.0)
+    ledger = ledger_at(None, 1.0)
 
-    admitted = ledger.attempts_within(event, purpose="churn")
+    admitted = ledger.attempts_within(event, purpose="churn", now=NOW)
 
     assert admitted == 42  # the noise is calibrated for 40 rounds and 2 retries
-    ledger.check(event, admitted, purpose="churn")
+    ledger.check(event, admitted, purpose="churn", now=NOW)
     with pytest.raises(BudgetExceeded):
-        ledger.check(event, admitted + 1, purpose="churn")
-    assert balance(None).attempts_within(event, purpose="churn") is None
+        ledger.check(event, admitted + 1, purpose="churn", now=NOW)
+    assert ledger_at(None).attempts_within(event, purpose="churn", now=NOW) is None
 
 
 def test_a_policy_file_and_a_cap_of_one_site_are_forecast_as_they_act(
