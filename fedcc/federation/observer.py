@@ -16,15 +16,20 @@ from fedcc.federation.site_parts import UploadNote
 from fedcc.models.update import ModelState
 
 Vector = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Floats are added as integers of this part of a grid step: a sum of integers does not depend on
+# which site was the quickest. A lane's 2^22 grid steps have no finer float64 than that.
+_PARTS_OF_A_STEP = 2.0**30
 
 
 @dataclass
 class _AttemptSums:
-    """Sums over the sites that uploaded in one attempt."""
+    """Sums over the sites that uploaded in one attempt; floats in `_PARTS_OF_A_STEP`."""
 
-    update: NDArray[np.int64]
-    noised: Vector
-    share: Vector
+    update: Integers
+    noised: Integers
+    share: Integers
     sites: set[str] = field(default_factory=set)
 
 
@@ -43,13 +48,11 @@ class Observer:
     def on_upload(self, note: UploadNote) -> None:
         """Add up what a site uploads."""
         place = (note.round_number, note.attempt)
-        zeros = np.zeros(self._plan.n_parameters)
-        sums = self._sums.setdefault(
-            place, _AttemptSums(zeros.astype(np.int64), zeros.copy(), zeros.copy())
-        )
+        zeros = np.zeros(self._plan.n_parameters, dtype=np.int64)
+        sums = self._sums.setdefault(place, _AttemptSums(zeros, zeros.copy(), zeros.copy()))
         sums.update += note.update
-        sums.noised += note.noised
-        sums.share += note.share
+        sums.noised += self._in_parts(note.noised)
+        sums.share += self._in_parts(note.share)
         sums.sites.add(note.site)
 
     def on_applied(
@@ -68,7 +71,7 @@ class Observer:
             decoded = gradient_sum * self._plan.steps_per_unit
             if self._plan.scheme != "ckks" and not np.array_equal(np.rint(decoded), sums.update):
                 raise EnvelopeError("a decoded sum differs from the integers that were summed")
-            error = float(np.abs(gradient_sum - sums.noised).max())
+            error = float(np.abs(gradient_sum - self._from_parts(sums.noised)).max())
             self.max_abs_error = max(self.max_abs_error, error)
             self.checked_sums += 1
         self._sums = {p: s for p, s in self._sums.items() if p[0] > closed.round_number}
@@ -76,4 +79,11 @@ class Observer:
     def noise_of(self, round_number: int, attempt: int) -> Vector | None:
         """Return the noise that the sum of an attempt carries, if all of it was seen."""
         sums = self._sums.get((round_number, attempt))
-        return None if sums is None else sums.share
+        return None if sums is None else self._from_parts(sums.share)
+
+    def _in_parts(self, values: Vector) -> Integers:
+        parts = values * (self._plan.steps_per_unit * _PARTS_OF_A_STEP)
+        return np.rint(parts).astype(np.int64)
+
+    def _from_parts(self, parts: Integers) -> Vector:
+        return parts / (self._plan.steps_per_unit * _PARTS_OF_A_STEP)
