@@ -471,6 +471,15 @@ def opened_as(dealt: Dealt, sealed: bytes, by: str, sender: str, receiver: str) 
     return dealt.secrets[by].channel.open(dealt.adverts[sender].channel, sealed, label)
 
 
+def test_a_label_names_kind_epoch_sender_and_receiver() -> None:
+    # F2 of the proofs lists them; no choice of names makes two labels equal.
+    ways = [("shares", "a", "b"), ("shares", "b", "a"), ("keys", "a", "b"), ("shares", "a", "c")]
+    ways += [("shares", 'a", "b', ""), ("shares", "c", "b")]
+    labels = {epoch.label(*way) for way in ways for epoch in (EPOCH, *OTHER_EPOCHS.values())}
+
+    assert len(labels) == len(ways) * (1 + len(OTHER_EPOCHS))
+
+
 def test_sealed_shares_open_at_their_receiver(dealt: Dealt) -> None:
     opened = opened_as(dealt, dealt.relayed[PLACE], "site-1", *PLACE)
 
