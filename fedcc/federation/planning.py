@@ -151,6 +151,7 @@ def make_plan(
         scheme=crypto.scheme,
         lanes=crypto.lanes,
         neighbours=mask_neighbours(crypto.neighbours, collusion, len(names)),
+        rotate_every=crypto.rotate_every,
         step=training.step,
         learning_rate=step_size(training, settings.model, noise.effective_epsilon),
         logit_scale=training.logit_scale or 1.0,

@@ -54,6 +54,7 @@ class RunPlan:
     scheme: Scheme
     lanes: Literal[2, 3]
     neighbours: int  # sites that each site masks with, 0 for all others
+    rotate_every: int  # rounds of an epoch
     step: Step
     learning_rate: float
     logit_scale: float

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedcc.crypto.parameters import LANE_BITS, MIN_ENCRYPTED_SITES
+from fedcc.crypto.parameters import LANE_BITS, MAX_EPOCH_ROUNDS, MIN_ENCRYPTED_SITES
 from fedcc.errors import PolicyViolation
 from fedcc.federation.run_plan import RunPlan
 from fedcc.privacy.noise_shares import grid_fits
@@ -176,6 +176,11 @@ RULES: tuple[Rule, ...] = (
         "neighbours",
         lambda s, p: _connects(p),
         lambda s, p: f"0, or even and above {p.tolerated_collusion}",
+    ),
+    Rule(
+        "rotate_every",
+        lambda s, p: 1 <= p.rotate_every <= MAX_EPOCH_ROUNDS,
+        lambda s, p: f"1 to {MAX_EPOCH_ROUNDS}",
     ),
     Rule(
         "rounds",
