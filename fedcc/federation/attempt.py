@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from fedcc.crypto.entries import SELF, recover
 from fedcc.crypto.envelopes import Envelope
@@ -199,11 +200,8 @@ class Attempt:
         columns = self._columns({s: r.fields["shares"] for s, r in replies.items()}, len(wanted))
         found: dict[str, list[bytes]] = {site: [] for site in missing}
         for (site, part), shares in zip(wanted, columns, strict=True):
-            seed = recover(
-                shares,
-                record.threshold(plan),
-                lambda s, site=site, part=part: is_committed(record, number, site, part, s),
-            )
+            is_right = partial(is_committed, record, number, site, part)
+            seed = recover(shares, record.threshold(plan), is_right)
             if seed is None:
                 return None
             found[site].append(seed)
@@ -218,11 +216,8 @@ class Attempt:
         keys = {}
         columns = self._columns(shares_of, len(dropped))
         for site, shares in zip(dropped, columns, strict=True):
-            key = recover(
-                shares,
-                record.threshold(plan),
-                lambda k, site=site: is_mask_key(record, number, site, k),
-            )
+            is_right = partial(is_mask_key, record, number, site)
+            key = recover(shares, record.threshold(plan), is_right)
             if key is None:
                 return None
             keys[site] = key

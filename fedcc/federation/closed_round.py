@@ -48,11 +48,19 @@ class ClosedRound:
         try:
             values = json.loads(text)
             return cls(
+                epoch=int(values["epoch"]),
+                entry=int(values["entry"]),
+                round_number=int(values["round_number"]),
+                attempt=int(values["attempt"]),
                 cohort=names(json.dumps(values["cohort"])),
                 aggregate=aggregate,
+                uploads=bytes_map(values["uploads"]),
+                commitments=bytes_map(values["commitments"]),
+                signatures=bytes_map(values["signatures"]),
                 verification=bytes.fromhex(values["verification"]),
-                **{name: int(values[name]) for name in _NUMBERS},
-                **{name: bytes_map(values[name]) for name in _MAPS},
+                seeds=bytes_map(values["seeds"]),
+                mask_keys=bytes_map(values["mask_keys"]),
+                excess=bytes_map(values["excess"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ProtocolError("a closed round cannot be read") from None

@@ -127,7 +127,10 @@ def _begin(
     requests = {}
     for place, site in enumerate(record.members):
         shares = [dealt[dealer][place] if dealer in dealt else b"" for dealer in record.members]
-        fields = {"key_id": record.key_id, "sealed_key": sealed[place] if sealed else b""}
+        fields: dict[str, str | int | bytes] = {
+            "key_id": record.key_id,
+            "sealed_key": sealed[place] if sealed else b"",
+        }
         requests[site] = Parcel(fields, {"shares": shares})
     begun = _ask(link, aggregator, "begin", requests)
     ready = {site for site, reply in begun.items() if _names_key(reply, record.key_id)}
