@@ -238,19 +238,22 @@ class EpochSecrets:
         self._entries = dict(enumerate(entries, start=epoch.first_entry))
 
     @classmethod
-    def create(cls, epoch: Epoch, excess_source: ByteSource = os.urandom) -> "EpochSecrets":
+    def create(
+        cls, epoch: Epoch, excess_source: Callable[[int], ByteSource] = lambda number: os.urandom
+    ) -> "EpochSecrets":
         """Return fresh secrets from the operating system's generator.
 
         Args:
             epoch: for which.
-            excess_source: of the seeds of excess noise; a seeded one in repeatable simulations.
+            excess_source: gives, by the number of an entry, the source of its seeds of excess
+                noise; a seeded one in repeatable simulations.
         """
         keys = [os.urandom(_PART) for _ in range(epoch.n_mask_keys)]
         entries = [
             EntrySecrets(
                 keys[index if epoch.shared else 0],
                 os.urandom(SEED_BYTES),
-                tuple(excess_source(SEED_BYTES) for _ in range(epoch.n_excess)),
+                _seeds(excess_source(epoch.first_entry + index), epoch.n_excess),
             )
             for index in range(epoch.n_entries)
         ]
@@ -328,6 +331,10 @@ class EpochSecrets:
         return taken
 
 
+def _seeds(source: ByteSource, count: int) -> tuple[bytes, ...]:
+    return tuple(source(SEED_BYTES) for _ in range(count))
+
+
 class HeldShares:
     """The shares that a site holds of the others' entries; never written to disk."""
 
@@ -398,11 +405,11 @@ def recover(
     again with one of them left out for another, where there are more.
 
     Args:
-        shares: by point; empty ones count as missing.
+        shares: by point; one of another length, or all zeros, counts as missing.
         threshold: how many give the secret back.
         is_right: tells whether a result is what was committed to.
     """
-    given = {point: share for point, share in shares.items() if len(share) == _PART}
+    given = {point: share for point, share in shares.items() if len(share) == _PART and any(share)}
     if len(given) < threshold:
         return None
     tries: list[Mapping[int, bytes]] = [given]
