@@ -32,6 +32,7 @@ from fedcc.crypto.entries import (
 )
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys
 from fedcc.errors import EnvelopeError, ProtocolError
+from fedcc.rng import ByteSource
 
 EPOCH = Epoch(SESSION, 2, 5, 3, 2, shared=True)
 NAMES = names_of(3)
@@ -309,11 +310,16 @@ def test_every_secret_of_an_epoch_is_fresh() -> None:
 
 def test_only_excess_seeds_come_from_the_source_that_is_handed_in() -> None:
     # A seeded simulation repeats its noise; keys and masks are never repeated.
-    left, right = (EpochSecrets.create(EPOCH, lambda size: b"\x07" * size).take(5) for _ in "ab")
+    def source(number: int) -> ByteSource:
+        return lambda size: bytes([number]) * size
 
-    assert left.excess_seeds == right.excess_seeds == (b"\x07" * 32,) * 2
-    assert left.mask_key != right.mask_key
-    assert left.self_seed != right.self_seed
+    left, right = (EpochSecrets.create(EPOCH, source) for _ in range(2))
+
+    for number in (5, 6, 7):  # each entry has a source of its own
+        one, other = left.take(number), right.take(number)
+        assert one.excess_seeds == other.excess_seeds == (bytes([number]) * 32,) * 2
+        assert one.mask_key != other.mask_key
+        assert one.self_seed != other.self_seed
 
 
 def test_an_entry_is_taken_once_and_never_again() -> None:
@@ -398,7 +404,7 @@ def test_a_wrong_share_is_survived_where_there_is_one_more(dealt: Dealt, liar: i
     shares = dealt.shares("site-0", 1, None, dealt.names)
     public = dealt.adverts["site-0"].mask_key(dealt.epoch, 1)
     right = dealt.recover_mask_key("site-0", 1, dealt.names)
-    shares[liar + 1] = bytes(32)
+    shares[liar + 1] = b"\x01" * 32
 
     assert recover(shares, 4, lambda raw: MaskKey(raw).public == public) == right
 
@@ -408,13 +414,15 @@ def test_a_wrong_share_among_just_enough_gives_nothing_rather_than_a_wrong_key(
 ) -> None:
     shares = dealt.shares("site-0", 1, None, dealt.names[:4])
     public = dealt.adverts["site-0"].mask_key(dealt.epoch, 1)
-    shares[2] = bytes(32)
+    shares[2] = b"\x01" * 32
 
     assert recover(shares, 4, lambda raw: MaskKey(raw).public == public) is None
 
 
-@pytest.mark.parametrize("missing", [b"", bytes(31), bytes(33)], ids=len)
-def test_a_share_of_another_length_counts_as_missing(dealt: Dealt, missing: bytes) -> None:
+@pytest.mark.parametrize("missing", [b"", b"\x01" * 31, b"\x01" * 33, bytes(32)])
+def test_a_share_of_another_length_or_of_zeros_counts_as_missing(
+    dealt: Dealt, missing: bytes
+) -> None:
     shares = dealt.shares("site-0", 1, None, dealt.names)
     public = dealt.adverts["site-0"].mask_key(dealt.epoch, 1)
     shares[1] = missing
