@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from fedcc.crypto import shamir
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys, verify_signature
 from fedcc.crypto.masks import SEED_BYTES
-from fedcc.errors import EnvelopeError, ProtocolError
+from fedcc.errors import ProtocolError
 from fedcc.rng import ByteSource
 
-_PART = 32  # bytes of every key, seed, commitment and share
+PART_BYTES = 32  # bytes of every key, seed, commitment and share
 _SIGNATURE = 64
 SELF = 0  # part of an entry that holds the self-mask seed; excess seeds are parts 1, 2, …
 
@@ -73,12 +73,12 @@ class Epoch:
     def advert_bytes(self) -> int:
         """Length of the public parts that one site advertises."""
         commitments = (1 + self.n_excess) * self.n_entries if self.shared else 0
-        return _PART * (1 + self.n_mask_keys + commitments)
+        return PART_BYTES * (1 + self.n_mask_keys + commitments)
 
     @property
     def share_bytes(self) -> int:
         """Length of the shares that one site deals to another."""
-        return self.n_entries * (2 + self.n_excess) * _PART if self.shared else 0
+        return self.n_entries * (2 + self.n_excess) * PART_BYTES if self.shared else 0
 
     def index(self, number: int) -> int:
         """Return the place of an entry in the epoch.
@@ -167,7 +167,7 @@ class EpochAdvert:
         return [self._part(index) for index in range(1 + epoch.n_mask_keys)]
 
     def _part(self, index: int) -> bytes:
-        return self.parts[_PART * index : _PART * (index + 1)]
+        return self.parts[PART_BYTES * index : PART_BYTES * (index + 1)]
 
 
 def verify_adverts(
@@ -248,7 +248,7 @@ class EpochSecrets:
             excess_source: gives, by the number of an entry, the source of its seeds of excess
                 noise; a seeded one in repeatable simulations.
         """
-        keys = [os.urandom(_PART) for _ in range(epoch.n_mask_keys)]
+        keys = [os.urandom(PART_BYTES) for _ in range(epoch.n_mask_keys)]
         entries = [
             EntrySecrets(
                 keys[index if epoch.shared else 0],
@@ -280,7 +280,7 @@ class EpochSecrets:
         entries = [self._entries[number] for number in sorted(self._entries)]
         mask_keys = [MaskKey(entry.mask_key).public for entry in entries[: epoch.n_mask_keys]]
         if not mask_keys:  # an epoch without masks still has the place of one key
-            mask_keys = [bytes(_PART)] * epoch.n_mask_keys
+            mask_keys = [bytes(PART_BYTES)] * epoch.n_mask_keys
         commitments = [
             commitment(epoch, number, site, part, entry.part(part))
             for number, entry in sorted(self._entries.items())
@@ -333,90 +333,3 @@ class EpochSecrets:
 
 def _seeds(source: ByteSource, count: int) -> tuple[bytes, ...]:
     return tuple(source(SEED_BYTES) for _ in range(count))
-
-
-class HeldShares:
-    """The shares that a site holds of the others' entries; never written to disk."""
-
-    def __init__(self, epoch: Epoch, point: int) -> None:
-        """Hold nothing yet; `point` is where this site's shares lie on every polynomial."""
-        self.epoch, self.point = epoch, point
-        self._first = epoch.first_entry  # below it everything is erased
-        self._of: dict[str, bytearray] = {}
-
-    def take(self, dealer: str, content: bytes) -> None:
-        """Keep what one site dealt.
-
-        Raises:
-            ProtocolError: if that site dealt before: a replay would bring erased shares back.
-            EnvelopeError: if it has the wrong length.
-        """
-        if dealer in self._of:
-            raise ProtocolError("a site dealt its shares twice")
-        if len(content) != self.epoch.share_bytes:
-            raise EnvelopeError("the shares of a site have the wrong length")
-        self._of[dealer] = bytearray(content)
-
-    @property
-    def dealers(self) -> frozenset[str]:
-        """The sites whose shares are held."""
-        return frozenset(self._of)
-
-    def mask_key(self, dealer: str, number: int) -> bytes:
-        """Return the share of a mask key, or nothing if it never came or was erased.
-
-        Raises:
-            ProtocolError: if the epoch has no such entry.
-        """
-        return self._part(dealer, number, 0)
-
-    def seed(self, dealer: str, number: int, part: int) -> bytes:
-        """Return the share of a seed, or nothing if it never came or was erased.
-
-        Raises:
-            ProtocolError: if the epoch has no such entry, or an entry no such seed. Its neighbours
-                in memory are shares of mask keys.
-        """
-        if not SELF <= part <= self.epoch.n_excess:
-            raise ProtocolError("an entry has no such seed")
-        return self._part(dealer, number, 1 + part)
-
-    def _part(self, dealer: str, number: int, place: int) -> bytes:
-        start = self.epoch.index(number) * (2 + self.epoch.n_excess) * _PART + _PART * place
-        if dealer not in self._of or number < self._first:
-            return b""
-        return bytes(self._of[dealer][start : start + _PART])
-
-    def erase_before(self, number: int) -> None:
-        """Overwrite the shares of all entries below a number."""
-        index = min(max(number - self.epoch.first_entry, 0), self.epoch.n_entries)
-        size = min(index * (2 + self.epoch.n_excess) * _PART, self.epoch.share_bytes)
-        for held in self._of.values():
-            held[:size] = bytes(size)
-        self._first = max(self._first, number)
-
-
-def recover(
-    shares: Mapping[int, bytes], threshold: int, is_right: Callable[[bytes], bool]
-) -> bytes | None:
-    """Return a key or seed from its shares, or `None` if they do not give the right one.
-
-    A site may hand over a wrong share. The first `threshold` shares are tried, then as many times
-    again with one of them left out for another, where there are more.
-
-    Args:
-        shares: by point; one of another length, or all zeros, counts as missing.
-        threshold: how many give the secret back.
-        is_right: tells whether a result is what was committed to.
-    """
-    given = {point: share for point, share in shares.items() if len(share) == _PART and any(share)}
-    if len(given) < threshold:
-        return None
-    tries: list[Mapping[int, bytes]] = [given]
-    if len(given) > threshold:
-        tries += [{p: s for p, s in given.items() if p != left_out} for left_out in sorted(given)]
-    for chosen in tries:
-        secret = shamir.combine(chosen, threshold=threshold)
-        if is_right(secret):
-            return secret
-    return None

@@ -12,12 +12,11 @@ from fedcc.crypto.entries import (
     Epoch,
     EpochAdvert,
     EpochSecrets,
-    HeldShares,
     commitment,
     epoch_binding,
-    recover,
     verify_adverts,
 )
+from fedcc.crypto.held_shares import HeldShares, recover
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys
 from fedcc.crypto.masks import MaskEntry, Slots, add_mod, dropped_pairs, pairwise_mask, self_mask
 

@@ -24,12 +24,11 @@ from fedcc.crypto.entries import (
     Epoch,
     EpochAdvert,
     EpochSecrets,
-    HeldShares,
     commitment,
     epoch_binding,
-    recover,
     verify_adverts,
 )
+from fedcc.crypto.held_shares import HeldShares, recover
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys
 from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.rng import ByteSource

@@ -19,7 +19,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from scipy import stats
 
-from fedcc.crypto.entries import EntrySecrets, EpochSecrets, HeldShares, recover, verify_adverts
+from fedcc.crypto.entries import EntrySecrets, EpochSecrets, verify_adverts
+from fedcc.crypto.held_shares import HeldShares, recover
 from fedcc.crypto.keys import ChannelKey, MaskKey
 from fedcc.crypto.masks import MaskEntry, Slots, pairwise_mask, self_mask, subtract_mod
 from fedcc.crypto.parameters import PLAIN_MODULUS
