@@ -201,7 +201,7 @@ def test_an_opened_part_of_the_noise_leaves_every_divergence_below_the_kept_gaus
 def test_an_opened_part_is_a_shift_of_the_dither_that_the_average_does_not_see(
     opened: float,
 ) -> None:
-    tau, shift, dithers = 1.0, 0.4, sums_of_dithers(1)
+    tau, shift, dithers = 0.5, 0.4, sums_of_dithers(1)
 
     # A moment is smooth in the dither, so the quadrature is exact to rounding wherever it begins.
     closed = averaged(renyi_moment(8), neighbours(shift, tau, dithers))
