@@ -109,7 +109,8 @@ def plain_update(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
     """
     if scene.plan.scheme != "none":
         raise ValueError("this run's uploads are encrypted")
-    return _shaped(scene, np.frombuffer(b"".join(chunks), dtype="<i8").astype(np.float64))
+    whole = np.frombuffer(b"".join(chunks), dtype="<i8")
+    return _shaped(scene, whole / scene.plan.steps_per_unit)
 
 
 def read_as_numbers(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
