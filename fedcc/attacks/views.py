@@ -18,7 +18,9 @@ from fedcc.crypto.contexts import SiteCipher
 from fedcc.crypto.packing import slot_count, unpack
 from fedcc.data.connectors import read_table
 from fedcc.data.gates import admit
+from fedcc.errors import RecordError
 from fedcc.federation import simulation
+from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.local_training import starting_point
 from fedcc.federation.overhearing import Overheard
 from fedcc.federation.run_folder import RunFolder, read_config
@@ -122,6 +124,22 @@ def read_as_numbers(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
     whole = b"".join(chunk[: len(chunk) // 8 * 8] for chunk in chunks)
     halves = np.frombuffer(whole, dtype="<u4").reshape(-1, 2).astype(np.float64)
     return _shaped(scene, (halves - halves.mean(axis=0)).reshape(-1))
+
+
+def epoch_keys(run_dir: Path, site: str) -> list[bytes]:
+    """Return the HE keys that a simulated site still holds after its run, oldest first.
+
+    Raises:
+        RecordError: if it holds none, as after a run without encryption, or a file is damaged.
+    """
+    folder = RunFolder(run_dir, None)
+    identities = {name: folder.site_keys(name).identity for name in folder.read_plan().sites}
+    files = sorted(folder.site_files(site).epochs.glob("epoch-*.json"))
+    records = [EpochRecord.from_bytes(p.read_bytes(), p.name, identities) for p in files]
+    keys = [record.key for record in records if record.key]
+    if not keys:
+        raise RecordError(f"{run_dir}: {site} holds no HE key. Name a run with encryption.")
+    return keys
 
 
 def opened_slots(scene: Scene, chunks: Sequence[bytes], epoch_key: bytes) -> NDArray[np.uint64]:

@@ -13,6 +13,7 @@ from fedcc.attacks.uniformity import uniformity_p_value
 from fedcc.attacks.views import Matrix, Scene
 from fedcc.crypto.packing import pack
 from fedcc.crypto.parameters import PLAIN_MODULUS
+from fedcc.errors import RecordError
 from fedcc.federation.simulation import RunResult
 
 SMALL = [
@@ -86,7 +87,7 @@ def test_an_encrypted_upload_gives_the_aggregator_nothing(default: Run) -> None:
 
 
 def test_an_upload_opened_with_the_real_key_is_uniform_and_gives_nothing(default: Run) -> None:
-    key = (default.dir / "secrets" / f"{VICTIM}.epoch-key").read_bytes()
+    [key] = views.epoch_keys(default.dir, "site-1")  # any site's: it is the same
 
     slots = views.opened_slots(default.scene, default.upload, key)
 
@@ -143,6 +144,8 @@ def test_views_that_a_run_does_not_have_are_refused(plain: Run, default: Run) ->
         views.plain_update(default.scene, default.upload)
     with pytest.raises(ValueError, match="masked"):
         views.opened_slots(plain.scene, plain.upload, b"")
+    with pytest.raises(RecordError, match="no HE key"):
+        views.epoch_keys(plain.dir, VICTIM)
 
 
 def test_a_sum_of_a_later_round_is_not_read_off_as_if_it_were_the_first(tmp_path: Path) -> None:
