@@ -118,12 +118,13 @@ def plain_update(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
 def read_as_numbers(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
     """Return the bytes of an upload as an aggregator without a key might read them.
 
-    Low and high halves of the 64-bit words, each moved to mean zero, alternate as parameters do in
-    the lanes of a slot. Any other reading is as good: the bytes say nothing without a key.
+    The six lower bytes of each 64-bit word, which are full, give two numbers around zero, as a slot
+    holds two parameters. Any other reading is as good: the bytes say nothing without a key.
     """
     whole = b"".join(chunk[: len(chunk) // 8 * 8] for chunk in chunks)
-    halves = np.frombuffer(whole, dtype="<u4").reshape(-1, 2).astype(np.float64)
-    return _shaped(scene, (halves - halves.mean(axis=0)).reshape(-1))
+    words = np.frombuffer(whole, dtype="<u8")
+    parts = [(words >> np.uint64(24 * place)) & np.uint64(2**24 - 1) for place in (0, 1)]
+    return _shaped(scene, np.stack(parts, axis=1).reshape(-1) - float(2**23))
 
 
 def epoch_keys(run_dir: Path, site: str) -> list[bytes]:
