@@ -129,13 +129,15 @@ class RunPlan:
     def sum_bound(self) -> float:
         """Magnitude that no coordinate of an honest sum exceeds, but with probability 1e-12.
 
-        In gradient units; the sum of all boxes and the tail of the noise of all planned sites,
-        before any of it is opened and subtracted.
+        In gradient units: what the public number of rows can add up to at C each, at most the sum
+        of all boxes, and the tail of the noise of all planned sites before any of it is opened.
+        A sum that still carries masks is uniform over a lane, which is several times as wide.
         """
         sites = len(self.sites)
         z = overflow_z(self.n_parameters * self.max_attempts)
         noise = z * math.sqrt(sites * self.own_variance)
-        return sites * self.box + noise + sites / self.steps_per_unit
+        rows = self.normaliser / self.sample_rate * self.max_grad_norm
+        return min(sites * self.box, rows) + noise + sites / self.steps_per_unit
 
     @property
     def site_clip(self) -> float:
