@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tenseal
+import tenseal.sealapi as seal
 
+from fedcc.crypto.parameters import BFV_CHAIN, PLAIN_MODULUS, POLY_DEGREE
 from fedcc.crypto.thresholds import threshold, tolerated_collusion_bound, tolerated_dropouts
 from fedcc.privacy.accounting import epsilon_of_mu, mu_of_epsilon
 from fedcc.privacy.excess_noise import noise_components
@@ -18,7 +22,7 @@ CLAIM, DELTA, COLLUSION = 1.0, 1e-5, 1  # what the table's caption says
 def epsilon_seen(n: int, t: int, dropped: int, colluding: int) -> float:
     """Epsilon of a coalition that knows its own noise, where a coalition of f has the claim.
 
-    sigma_eff^2 = (n - d - c) times the variance that each survivor keeps, over what the claim needs.
+    In the way are n - d - c survivors, each with the variance that it keeps after d dropouts.
     """
     parts = noise_components(
         total_variance=1.0, n_sites=n, min_sites=t, collusion=COLLUSION, components=3
@@ -63,6 +67,31 @@ def test_coalitions_of_the_tolerated_size_have_the_claim_whoever_drops_out() -> 
         t = threshold(n, min_sites=1)
         for dropped in range(tolerated_dropouts(n, t) + 1):
             assert epsilon_seen(n, t, dropped, COLLUSION) <= CLAIM + 1e-9
+
+
+def test_a_sum_of_128_ciphertexts_keeps_the_noise_budget_that_the_page_names() -> None:
+    # Second source: SEAL's own measure of how far a ciphertext is from decrypting wrongly.
+    context = tenseal.context(
+        tenseal.SCHEME_TYPE.BFV,
+        POLY_DEGREE,
+        PLAIN_MODULUS,
+        coeff_mod_bit_sizes=list(BFV_CHAIN),
+        encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
+        n_threads=1,
+    )
+    native, secret = context.seal_context().data, context.secret_key().data
+    encryptor, adder = seal.Encryptor(native, secret), seal.Evaluator(native)
+    rng, plain, total = np.random.default_rng(1), seal.Plaintext(), None
+    for _ in range(128):
+        slots = rng.integers(0, PLAIN_MODULUS, POLY_DEGREE).tolist()
+        seal.BatchEncoder(native).encode(slots, plain)
+        fresh = seal.Ciphertext()
+        encryptor.encrypt_symmetric(plain, fresh)
+        total = fresh if total is None else adder.add_inplace(total, fresh) or total
+
+    assert "after 128 of them at least 4 of 9 bits" in PAGE
+    assert seal.Decryptor(native, secret).invariant_noise_budget(fresh) >= 8  # varies by one
+    assert seal.Decryptor(native, secret).invariant_noise_budget(total) >= 4
 
 
 def test_every_file_that_the_page_names_exists() -> None:
