@@ -6,26 +6,22 @@ worth as much as the old key: one that was stolen has to be revoked, and a new c
 phone. Both are public and are carried by people or mail, not by the protocol.
 """
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from fedcc.crypto.key_file import Identity, Role, Unlocker, read_key, write_key
+from fedcc.crypto.key_file import Identity, Role
 from fedcc.crypto.keys import verify_signature
-from fedcc.crypto.private_files import create_new
 from fedcc.crypto.statements import (
     VERSION,
     Fields,
     canonical,
-    fingerprint,
     parse,
     read_public,
     signed_bytes,
     when,
 )
-from fedcc.errors import ConfigError, EnvelopeError
-from fedcc.hash_chain import sync_folder
+from fedcc.errors import EnvelopeError
 
 _CARD_KEYS = frozenset("role name identity created_at signature".split())
 _HAND_OVER_KEYS = frozenset("name old new made_at signature_old signature_new".split())
@@ -127,46 +123,3 @@ def _verify(identity: bytes, signature: bytes, message: bytes, source: str) -> N
         verify_signature(identity, signature, message)
     except EnvelopeError:
         raise EnvelopeError(f"{source}: a signature does not match its key.") from None
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """Where the files of a rotation lie."""
-
-    new: Identity
-    hand_over: Path
-    revoked: Path
-
-
-def rotate(path: Path, unlocker: Unlocker, now: datetime) -> Rotation:
-    """Make a new identity and have the old one hand over to it; the old file is kept.
-
-    The new file, locked the way of the old one, takes the place of the old only when the hand-over
-    is on disk, so a crash leaves the old key in its place.
-
-    Raises:
-        ConfigError: if an earlier rotation was not finished, or a file cannot be written.
-        EnvelopeError: if the old key does not open.
-        RecordError, ProtocolError: see `read_key`.
-    """
-    old = read_key(path).unlock(unlocker)
-    new = Identity.create(old.role, old.name, now)
-    short = fingerprint(old.public)[:4].lower()
-    coming = path.with_name(f"{path.name}.next")
-    hand_over = path.with_name(f"{old.name}.{short}.hand-over.json")
-    revoked = path.with_name(f"{path.name}.{short}.revoked")
-    for place in (coming, hand_over, revoked):
-        if os.path.lexists(place):
-            raise ConfigError(
-                f"{place} is in the way, perhaps of a rotation that was not finished. {path} is "
-                "still the key. Move that file elsewhere, and rotate again."
-            )
-    write_key(coming, new, unlocker)
-    create_new(hand_over, hand_over_file(old, new, now), mode=0o644)
-    try:
-        os.link(path, revoked)
-        os.replace(coming, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be replaced: {error.strerror}. It stays.") from None
-    return Rotation(new, hand_over, revoked)

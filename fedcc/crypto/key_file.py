@@ -79,9 +79,8 @@ class Passphrase:
                 unicodedata.normalize("NFC", self.text).encode("utf-8", "surrogatepass")
             )
         except MemoryError:
-            raise ConfigError(
-                f"scrypt needs {lock['r'] << (lock['log2_n'] - 13)} MiB of memory, and there is less."
-            ) from None
+            mebibytes = lock["r"] << (lock["log2_n"] - 13)  # 128 N r bytes
+            raise ConfigError(f"scrypt needs {mebibytes} MiB of memory; free some.") from None
 
     def fresh_lock(self) -> dict[str, Any]:
         """Return the public part of a new lock."""

@@ -80,6 +80,20 @@ def parse(raw: bytes, kind: str, keys: frozenset[str], source: str) -> dict[str,
     return values
 
 
+def kind_of(path: Path) -> str | None:
+    """Return what kind of file it says it is, or `None`; nothing else of it is checked.
+
+    Raises:
+        RecordError: if it cannot be read.
+    """
+    try:
+        values = json.loads(read_public(path))
+    except (ValueError, RecursionError):
+        return None
+    kind = values.get("kind") if isinstance(values, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
 def _check_keys(values: Mapping[str, object], keys: frozenset[str], source: str) -> None:
     missing, unknown = keys - values.keys(), values.keys() - keys
     if missing or unknown:
