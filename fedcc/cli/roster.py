@@ -150,7 +150,7 @@ def run_verify(args: argparse.Namespace) -> int:
     content = read_public(args.roster)
     roster = trusted_roster(content, str(args.roster), args.admin_fingerprint)
     if args.held is not None and not (args.keep and not args.held.exists()):
-        check_follows(roster, read_roster(args.held, args.admin_fingerprint))
+        check_follows(roster, read_roster(args.held, args.admin_fingerprint), str(args.roster))
     if args.keep:
         _replace(args.held, content)
     return _print(roster, args)

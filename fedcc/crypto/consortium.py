@@ -208,7 +208,7 @@ def check_consistent(roster: Roster, source: str) -> None:
         raise EnvelopeError(f"{source} is not the first of its consortium, and names none before.")
 
 
-def check_follows(new: Roster, held: Roster) -> None:
+def check_follows(new: Roster, held: Roster, source: str) -> None:
     """Check that a site which holds one roster may go on with another.
 
     Raises:
@@ -216,17 +216,17 @@ def check_follows(new: Roster, held: Roster) -> None:
             does not follow on the one that is held, or forgets a revocation.
     """
     if (new.consortium, new.admin) != (held.consortium, held.admin):
-        raise ProtocolError("the roster is that of another consortium or admin.")
+        raise ProtocolError(f"{source} is the roster of another consortium or admin.")
     if new.serial < held.serial:
         raise ProtocolError(
-            f"the roster is an old one: it has serial {new.serial}, and {held.serial} is held."
+            f"{source} is an old roster: it has serial {new.serial}, and {held.serial} is held."
         )
     if new.serial == held.serial and new.sha256 != held.sha256:
         raise ProtocolError(
-            f"there are two rosters of serial {new.serial}. The admin, or who has the admin's key, "
+            f"{source} is a second roster of serial {new.serial}. The admin, or who has the admin's key, "
             "shows different sites different rosters: stop, and talk to the others."
         )
     if new.serial == held.serial + 1 and new.previous != held.sha256:
-        raise ProtocolError("the roster does not follow on the one that is held.")
+        raise ProtocolError(f"{source} does not follow on the roster that is held.")
     if not {one.identity for one in held.revoked} <= {one.identity for one in new.revoked}:
-        raise ProtocolError("the roster forgets a revocation.")
+        raise ProtocolError(f"{source} forgets a revocation.")

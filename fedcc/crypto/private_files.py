@@ -26,20 +26,24 @@ def read_private(path: Path) -> bytes:
         ProtocolError: if it is a link, belongs to somebody else or is open to others.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=_open_no_link) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise RecordError(f"{path} is not a file.")
+            _check_owner(found, path)
+            content = file.read(MAX_PRIVATE_BYTES + 1)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise ProtocolError(f"{path} is a symbolic link. Name the file itself.") from None
         raise RecordError(f"{path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise RecordError(f"{path} is not a file.")
-        _check_owner(found, path)
-        content = file.read(MAX_PRIVATE_BYTES + 1)
     if len(content) > MAX_PRIVATE_BYTES:
         raise RecordError(f"{path} is longer than any private file of fedcc.")
     return content
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a pipe would wait for whoever writes to it.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _check_owner(found: os.stat_result, path: Path) -> None:

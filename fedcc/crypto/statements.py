@@ -230,9 +230,8 @@ def read_public(path: Path) -> bytes:
         RecordError: if it cannot be read, is no file or is far too long.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(path, "rb", opener=_open_no_wait) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise RecordError(f"{path} is not a file.")
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
@@ -240,3 +239,7 @@ def read_public(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise RecordError(f"{path} is longer than any file of fedcc's keys.")
     return content
+
+
+def _open_no_wait(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe would keep its reader waiting
