@@ -223,7 +223,7 @@ def check_follows(new: Roster, held: Roster, source: str) -> None:
         )
     if new.serial == held.serial and new.sha256 != held.sha256:
         raise ProtocolError(
-            f"{source} is a second roster of serial {new.serial}. The admin, or who has the admin's key, "
+            f"{source} is a second roster of serial {new.serial}. The admin, or a thief, "
             "shows different sites different rosters: stop, and talk to the others."
         )
     if new.serial == held.serial + 1 and new.previous != held.sha256:
