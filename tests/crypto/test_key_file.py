@@ -271,3 +271,17 @@ BAD_KEY_FILES: dict[str, Callable[[], bytes]] = {
 def test_a_key_file_that_is_not_32_random_bytes_is_refused(make: Callable[[], bytes]) -> None:
     with pytest.raises(ConfigError, match="32 random bytes"):
         KeyFile(make())
+
+
+def test_too_little_memory_is_said_and_nothing_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoMemory:
+        def __init__(self, *arguments: object, **named: object) -> None:
+            pass
+
+        def derive(self, secret: bytes) -> bytes:
+            raise MemoryError
+
+    monkeypatch.setattr("fedcc.crypto.key_file.Scrypt", NoMemory)
+
+    with pytest.raises(ConfigError, match="128 MiB"):  # 128 N r bytes, RFC 7914, section 2
+        parse_key(vector("passphrase"), "lisbon.key.json").unlock(UNLOCKERS["passphrase"])
