@@ -1,10 +1,11 @@
 """A long-lived private key at rest: the identity of a site, or of the consortium's admin.
 
 The file is encrypted with AES-256-GCM under a key that comes from a passphrase (scrypt) or from 32
-random bytes in a second file (`--key-file`, HKDF-SHA256); what is readable in it is authenticated. Whoever has the file but
-not the passphrase learns the name, the public key and nothing else. The cost of scrypt is bounded
-on reading from both sides: a hostile file can neither eat memory nor have a passphrase tried
-cheaply. Keys cannot be wiped from the memory of a Python process; whoever reads that has the key.
+random bytes in a second file (`--key-file`, HKDF-SHA256); what is readable in it is authenticated.
+Whoever has the file but not the passphrase learns the name, the public key and nothing else. The
+cost of scrypt is bounded on reading from both sides: a hostile file can neither eat memory nor have
+a passphrase tried cheaply. Keys cannot be wiped from the memory of a Python process; whoever reads
+that has the key.
 """
 
 import json

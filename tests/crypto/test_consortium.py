@@ -162,7 +162,7 @@ def test_a_roster_resigned_without_a_change_is_accepted(roster: Roster, content:
     assert trusted_roster(again, "roster.json", TRUSTED) == roster
 
 
-@pytest.mark.parametrize("given", ["", "AAAA", TRUSTED[:-1]])
+@pytest.mark.parametrize("given", ["", "AAAA", TRUSTED[:-1]], ids=range(3))
 def test_a_part_of_the_admins_fingerprint_is_not_enough(content: bytes, given: str) -> None:
     with pytest.raises(ConfigError, match="8 groups"):
         trusted_roster(content, "roster.json", given)
@@ -313,7 +313,7 @@ def test_a_roster_that_forgets_a_revocation_is_refused(roster: Roster) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"consortium": "rival-group"}, {"admin": OTHER_ADMIN.public}], ids=str
+    "change", [{"consortium": "rival-group"}, {"admin": OTHER_ADMIN.public}], ids=list
 )
 def test_a_roster_of_another_consortium_or_admin_is_refused(
     roster: Roster, change: dict[str, Any]

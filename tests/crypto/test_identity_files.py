@@ -47,6 +47,7 @@ def test_a_card_comes_back_as_it_was_made(tmp_path: Path) -> None:
         ("signature", "00" * 64),
         ("signature", flipped(json.loads(card_file(OLD))["signature"])),
     ],
+    ids=range(6),
 )
 def test_a_card_altered_in_one_field_is_refused(tmp_path: Path, key: str, value: str) -> None:
     path = tmp_path / "card.json"

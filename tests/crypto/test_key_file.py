@@ -154,7 +154,7 @@ def test_no_byte_of_a_key_file_can_change() -> None:
         ("name", "porto"),
         ("role", "admin"),
         ("created_at", "2026-11-22T11:30:01Z"),
-        ("identity", Identity.create("site", "porto", NOW).public.hex()),
+        ("identity", "11" * 32),
         ("nonce", "00" * 12),
         ("sealed", "00" * 48),
         ("lock", {"by": "key_file", "kdf": "hkdf-sha256", "salt": "00" * 32}),
