@@ -5,7 +5,9 @@ key, a self-mask seed and seeds of excess noise, advertises the public key and c
 seeds, and shares all of them (Shamir) with the sites of the epoch over a channel key that is never
 shared itself. What is recovered of one entry therefore opens nothing of any other, and nothing of
 what travelled over the channels. Private parts live in memory alone: a site that restarts has lost
-them, takes no further part in the epoch and cannot use a pad twice.
+them, takes no further part in the epoch and cannot use a pad twice. The channel key is dropped when
+the first entry is taken: as long as it lived, recorded messages would open again, and with them the
+shares of entries that were used and dropped. Python cannot promise that no copy stays in memory.
 
 Source: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
 2017 (two key pairs, both kinds of shares).
@@ -15,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcc.crypto import shamir
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys, verify_signature
@@ -160,6 +162,10 @@ class EpochAdvert:
         per_entry = 1 + epoch.n_excess
         return self._part(1 + epoch.n_mask_keys + per_entry * epoch.index(number) + part)
 
+    def keys(self, epoch: Epoch) -> list[bytes]:
+        """Return the channel key and all mask keys."""
+        return [self._part(index) for index in range(1 + epoch.n_mask_keys)]
+
     def _part(self, index: int) -> bytes:
         return self.parts[_PART * index : _PART * (index + 1)]
 
@@ -170,7 +176,9 @@ def verify_adverts(
     """Check the adverts of an epoch against the identities of the roster.
 
     Raises:
-        ProtocolError: for a repeated or unknown site, or a length that is not the epoch's.
+        ProtocolError: for a repeated or unknown site, a length that is not the epoch's, or a site
+            that shows one key in two places: what is recovered of one entry would open another,
+            or the channel.
         EnvelopeError: if a signature does not match.
     """
     names = [advert.site for advert in adverts]
@@ -181,6 +189,8 @@ def verify_adverts(
             raise ProtocolError("an advert of an epoch has the wrong length")
         signed = advert.signed_bytes(epoch)
         verify_signature(identities[advert.site], advert.signature, signed)
+        if len(set(advert.keys(epoch))) != 1 + epoch.n_mask_keys:
+            raise ProtocolError("an advert of an epoch shows one key in two places")
 
 
 def epoch_binding(epoch: Epoch, adverts: Sequence[EpochAdvert], key_id: str) -> bytes:
@@ -197,18 +207,24 @@ def epoch_binding(epoch: Epoch, adverts: Sequence[EpochAdvert], key_id: str) -> 
 
 @dataclass(frozen=True)
 class EntrySecrets:
-    """The private parts of one entry at one site."""
+    """The private parts of one entry at one site; they do not show when printed."""
 
-    mask_key: bytes  # X25519
-    self_seed: bytes
-    excess_seeds: tuple[bytes, ...]
+    mask_key: bytes = field(repr=False)  # X25519
+    self_seed: bytes = field(repr=False)
+    excess_seeds: tuple[bytes, ...] = field(repr=False)
 
     def to_bytes(self) -> bytes:
         """Return mask key, self-mask seed and excess seeds, as they are shared."""
         return b"".join((self.mask_key, self.self_seed, *self.excess_seeds))
 
     def part(self, part: int) -> bytes:
-        """Return the self-mask seed (`SELF`) or an excess seed (from 1)."""
+        """Return the self-mask seed (`SELF`) or an excess seed (from 1).
+
+        Raises:
+            ProtocolError: if there is none.
+        """
+        if not SELF <= part <= len(self.excess_seeds):
+            raise ProtocolError("an entry has no such seed")
         return self.self_seed if part == SELF else self.excess_seeds[part - 1]
 
 
@@ -217,7 +233,8 @@ class EpochSecrets:
 
     def __init__(self, epoch: Epoch, entries: Sequence[EntrySecrets], channel: ChannelKey) -> None:
         """Hold what `create` made."""
-        self.epoch, self.channel = epoch, channel
+        self.epoch = epoch
+        self._channel: ChannelKey | None = channel
         self._entries = dict(enumerate(entries, start=epoch.first_entry))
 
     @classmethod
@@ -242,8 +259,23 @@ class EpochSecrets:
         ]
         return cls(epoch, entries, ChannelKey.create())
 
+    @property
+    def channel(self) -> ChannelKey:
+        """The key that seals and opens shares.
+
+        Raises:
+            ProtocolError: once an entry was taken; see the module's docstring.
+        """
+        if self._channel is None:
+            raise ProtocolError("the channel of this epoch is closed")
+        return self._channel
+
     def advert(self, site: str, keys: SiteKeys) -> EpochAdvert:
-        """Return the signed public parts; to be called before any entry is taken."""
+        """Return the signed public parts.
+
+        Raises:
+            ProtocolError: once an entry was taken.
+        """
         epoch = self.epoch
         entries = [self._entries[number] for number in sorted(self._entries)]
         mask_keys = [MaskKey(entry.mask_key).public for entry in entries[: epoch.n_mask_keys]]
@@ -264,9 +296,18 @@ class EpochSecrets:
 
         Every byte is shared with its own random polynomial, so each key and seed is shared on its
         own. A site holds a share of its own secrets too, like everybody.
+
+        Raises:
+            ProtocolError: once an entry was taken; if this site's own advert is missing or not the
+                one it made; or if the threshold is above the number of sites, or not above half
+                of it, so that two sets of sites could open both kinds of shares.
         """
+        if self.channel.public not in [a.channel for a in adverts if a.site == site]:
+            raise ProtocolError("the adverts of an epoch lack this site's own")
         if not self.epoch.shared:
             return [b""] * len(adverts)
+        if not len(adverts) < 2 * threshold <= 2 * len(adverts):
+            raise ProtocolError("the threshold of an epoch does not fit its number of sites")
         secret = b"".join(self._entries[n].to_bytes() for n in sorted(self._entries))
         shares = shamir.split(secret, threshold=threshold, n_shares=len(adverts), source=os.urandom)
         return [
@@ -277,7 +318,7 @@ class EpochSecrets:
         ]
 
     def take(self, number: int) -> EntrySecrets:
-        """Return the secrets of an entry, once; earlier ones are dropped with it.
+        """Return the secrets of an entry, once; earlier ones and the channel are dropped.
 
         Raises:
             ProtocolError: if the entry was used, skipped or never there.
@@ -285,7 +326,7 @@ class EpochSecrets:
         self.epoch.index(number)
         if number not in self._entries:
             raise ProtocolError("this entry was used before")
-        taken = self._entries[number]
+        taken, self._channel = self._entries[number], None
         self._entries = {n: entry for n, entry in self._entries.items() if n > number}
         return taken
 
@@ -300,14 +341,18 @@ class HeldShares:
     def __init__(self, epoch: Epoch, point: int) -> None:
         """Hold nothing yet; `point` is where this site's shares lie on every polynomial."""
         self.epoch, self.point = epoch, point
+        self._first = epoch.first_entry  # below it everything is erased
         self._of: dict[str, bytearray] = {}
 
     def take(self, dealer: str, content: bytes) -> None:
         """Keep what one site dealt.
 
         Raises:
+            ProtocolError: if that site dealt before: a replay would bring erased shares back.
             EnvelopeError: if it has the wrong length.
         """
+        if dealer in self._of:
+            raise ProtocolError("a site dealt its shares twice")
         if len(content) != self.epoch.share_bytes:
             raise EnvelopeError("the shares of a site have the wrong length")
         self._of[dealer] = bytearray(content)
@@ -318,28 +363,37 @@ class HeldShares:
         return frozenset(self._of)
 
     def mask_key(self, dealer: str, number: int) -> bytes:
-        """Return the share of a mask key, or nothing if that site's shares never came."""
+        """Return the share of a mask key, or nothing if it never came or was erased.
+
+        Raises:
+            ProtocolError: if the epoch has no such entry.
+        """
         return self._part(dealer, number, 0)
 
     def seed(self, dealer: str, number: int, part: int) -> bytes:
-        """Return the share of a seed, or nothing if that site's shares never came."""
+        """Return the share of a seed, or nothing if it never came or was erased.
+
+        Raises:
+            ProtocolError: if the epoch has no such entry, or an entry no such seed. Its neighbours
+                in memory are shares of mask keys.
+        """
+        if not SELF <= part <= self.epoch.n_excess:
+            raise ProtocolError("an entry has no such seed")
         return self._part(dealer, number, 1 + part)
 
     def _part(self, dealer: str, number: int, place: int) -> bytes:
-        if dealer not in self._of:
+        start = self.epoch.index(number) * (2 + self.epoch.n_excess) * _PART + _PART * place
+        if dealer not in self._of or number < self._first:
             return b""
-        start = self._start(number) + _PART * place
         return bytes(self._of[dealer][start : start + _PART])
-
-    def _start(self, number: int) -> int:
-        return self.epoch.index(number) * (2 + self.epoch.n_excess) * _PART
 
     def erase_before(self, number: int) -> None:
         """Overwrite the shares of all entries below a number."""
         index = min(max(number - self.epoch.first_entry, 0), self.epoch.n_entries)
-        size = index * (2 + self.epoch.n_excess) * _PART
+        size = min(index * (2 + self.epoch.n_excess) * _PART, self.epoch.share_bytes)
         for held in self._of.values():
-            held[:size] = bytes(min(size, len(held)))
+            held[:size] = bytes(size)
+        self._first = max(self._first, number)
 
 
 def recover(

@@ -152,14 +152,14 @@ class RunPlan:
             event, sensitivity=event.sensitivity / self.max_sites_per_customer
         )
 
-    def event_with(self, survivors: int) -> PrivacyEvent:
+    def event_with(self, n_survivors: int) -> PrivacyEvent:
         """Return what an attempt costs that so many sites survive; never more than `event`.
 
         Raises:
             ValueError: if they are fewer than `min_sites`, or more than are planned.
         """
-        kept = self.noise_components.kept(len(self.sites) - survivors)
-        return dataclasses.replace(self.event, own_variance=kept, noise_sites=survivors)
+        kept = self.noise_components.kept(len(self.sites) - n_survivors)
+        return dataclasses.replace(self.event, own_variance=kept, noise_sites=n_survivors)
 
     @property
     def event(self) -> PrivacyEvent:

@@ -106,8 +106,11 @@ def test_every_upload_carries_the_noise_that_the_ledger_charges(house: Build) ->
         residues.append(note.update / h.plan.steps_per_unit - noiseless)
 
     # 4 sites x 12 attempts x 5 coordinates: the standard error of the sd is 4.6 %.
-    charged = h.sites["site-1"].ledger.events[0].own_variance
-    assert np.std(residues) == pytest.approx(np.sqrt(charged), rel=0.2)
+    [charged] = set(h.sites["site-1"].ledger.events)
+    assert np.std(residues) == pytest.approx(np.sqrt(h.plan.own_variance), rel=0.2)
+    # Of that, what is never opened is charged, at four sites instead of three survivors.
+    assert charged.own_variance == pytest.approx(h.plan.own_variance * 2 / 3)
+    assert (charged.noise_sites, charged.min_sites) == (4, 3)
 
 
 # Signing and opening.
@@ -577,6 +580,7 @@ def test_a_closed_round_is_applied_once(house: Build) -> None:
         ("tolerated_collusion", 0),
         ("sensitivity", 0.1),
         ("own_variance", 0.001),
+        ("noise_levels", (0,)),
         ("mechanism", "none"),
         ("sample_rate", 0.5),
         ("sample_rate", 0.0),
