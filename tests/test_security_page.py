@@ -8,7 +8,8 @@ import pytest
 import tenseal
 import tenseal.sealapi as seal
 
-from fedcc.crypto.parameters import BFV_CHAIN, PLAIN_MODULUS, POLY_DEGREE
+from fedcc.cli.main import build_parser
+from fedcc.crypto.parameters import PLAIN_MODULUS, POLY_DEGREE
 from fedcc.crypto.thresholds import threshold, tolerated_collusion_bound, tolerated_dropouts
 from fedcc.privacy.accounting import epsilon_of_mu, mu_of_epsilon
 from fedcc.privacy.excess_noise import noise_components
@@ -75,7 +76,7 @@ def test_a_sum_of_128_ciphertexts_keeps_the_noise_budget_that_the_page_names() -
         tenseal.SCHEME_TYPE.BFV,
         POLY_DEGREE,
         PLAIN_MODULUS,
-        coeff_mod_bit_sizes=list(BFV_CHAIN),
+        coeff_mod_bit_sizes=[60, 49],
         encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
         n_threads=1,
     )
@@ -99,6 +100,17 @@ def test_every_file_that_the_page_names_exists() -> None:
 
     assert len(names) >= 5
     assert [name for name in names if not list(ROOT.glob(name))] == []
+
+
+def test_every_command_that_the_page_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    words = re.findall(r"`fedcc ((?:keys)(?: roster)? [a-z]+)", PAGE)
+
+    assert len(words) >= 4
+    for command in words:
+        with pytest.raises(SystemExit) as stopped:
+            build_parser().parse_args([*command.split(), "--help"])
+        assert stopped.value.code == 0
+    assert "usage" in capsys.readouterr().out
 
 
 def test_the_page_is_short_enough_to_read() -> None:
