@@ -19,10 +19,15 @@ from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError
 from fedcc.federation.aggregation import Aggregator
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
+from fedcc.federation.closing import (
+    VERIFIED,
+    is_committed,
+    is_mask_key,
+    opened_parts,
+    verifiers,
+)
 from fedcc.federation.link import Link
 from fedcc.federation.messages import Exchange, Parcel, hex_map
-from fedcc.federation.opening import is_committed, is_mask_key
-from fedcc.federation.site_attempt import VERIFIED, opened_parts, verifiers
 
 SHARE = 32  # bytes of a share
 

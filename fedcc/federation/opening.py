@@ -10,10 +10,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.crypto.entries import SELF, EntrySecrets, commitment
+from fedcc.crypto.entries import EntrySecrets
 from fedcc.crypto.keys import MaskKey
 from fedcc.crypto.masks import (
-    SEED_BYTES,
     MaskEntry,
     Slots,
     add_mod,
@@ -24,16 +23,14 @@ from fedcc.crypto.masks import (
     pairwise_mask,
     self_mask,
 )
-from fedcc.errors import EnvelopeError
 from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.closing import opened_parts, split_seeds
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_attempt import opened_parts
 from fedcc.federation.update_cipher import slots_of
 from fedcc.privacy.noise_shares import gaussian_share
 
 Vector = NDArray[np.float64]
-_WRONG = "a seed or key is not the one that was committed to"
 
 
 def upload_masks(
@@ -66,73 +63,6 @@ def excess_part(plan: RunPlan, entry: MaskEntry, site: str, part: int, seed: byt
     key = derive(seed, entry.session, entry.info("excess", site, str(part)))
     variance = plan.noise_components.variances[part]
     return gaussian_share(plan.n_parameters, variance, key_stream(key))
-
-
-def check_openings(closed: ClosedRound, record: EpochRecord, plan: RunPlan) -> None:
-    """Check every opened seed and recovered key against what was committed to.
-
-    Raises:
-        EnvelopeError: if one is missing, wrong or not to be opened.
-    """
-    survivors = set(closed.survivors)
-    dropped = set(closed.cohort) - survivors
-    if not plan.masked:
-        return
-    parts = opened_parts(plan, closed.survivors)
-    sized = all(len(joined) == SEED_BYTES * len(parts) for joined in closed.excess.values())
-    if (
-        set(closed.seeds) != survivors
-        or set(closed.commitments) != survivors
-        or set(closed.excess) != survivors
-        or set(closed.mask_keys) != dropped
-        or not sized
-    ):
-        raise EnvelopeError(_WRONG)
-    for site in survivors:
-        committed = closed.commitments[site]
-        if not is_committed(record, closed.entry, site, SELF, closed.seeds[site], committed):
-            raise EnvelopeError(_WRONG)
-        for part, seed in zip(parts, split_seeds(closed.excess[site]), strict=True):
-            if not is_committed(record, closed.entry, site, part, seed):
-                raise EnvelopeError(_WRONG)
-    for site, key in closed.mask_keys.items():
-        if not is_mask_key(record, closed.entry, site, key):
-            raise EnvelopeError(_WRONG)
-
-
-def is_committed(
-    record: EpochRecord,
-    number: int,
-    site: str,
-    part: int,
-    seed: bytes,
-    committed: bytes | None = None,
-) -> bool:
-    """Tell whether a seed is the one that a site committed to.
-
-    Args:
-        record: of the epoch.
-        number: of the entry.
-        site: whose seed.
-        part: `SELF`, or the number of an excess part.
-        seed: 32 bytes.
-        committed: the commitment of the upload, where the epoch has none.
-    """
-    epoch = record.epoch
-    if epoch.shared:
-        committed = record.by_site[site].commitment(epoch, number, part)
-    return len(seed) == SEED_BYTES and commitment(epoch, number, site, part, seed) == committed
-
-
-def is_mask_key(record: EpochRecord, number: int, site: str, key: bytes) -> bool:
-    """Tell whether a recovered mask key is the private one of what a site advertised."""
-    wanted = record.by_site[site].mask_key(record.epoch, number)
-    return len(key) == 32 and MaskKey(key).public == wanted
-
-
-def split_seeds(joined: bytes) -> list[bytes]:
-    """Return seeds of 32 bytes each."""
-    return [joined[i : i + SEED_BYTES] for i in range(0, len(joined), SEED_BYTES)]
 
 
 def remaining_masks(

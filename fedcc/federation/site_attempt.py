@@ -14,70 +14,15 @@ from fedcc.crypto import contexts
 from fedcc.crypto.entries import SELF, EntrySecrets
 from fedcc.crypto.envelopes import Envelope, open_upload
 from fedcc.crypto.held_shares import HeldShares
-from fedcc.crypto.keys import SiteKeys, verify_signature
+from fedcc.crypto.keys import SiteKeys
 from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, ProtocolError
+from fedcc.federation.closing import VERIFIED, check_proof, opened_parts
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.messages import Parcel, bytes_map, hex_list, names
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, expected_upload
 from fedcc.privacy.ledger import Charge
-
-VERIFIED = b"fedcc/verified/v1|"  # what the verifier signs, before the transcript
-
-
-def verifiers(transcript: bytes, survivors: Sequence[str], spare: int) -> tuple[str, ...]:
-    """Return the sites that may verify an aggregate, the first choice first.
-
-    The transcript chooses. Where a site may vanish another may stand in for it, so an aggregator
-    has as many tries to find a colluding verifier; privacy does not rest on the verifier.
-
-    Args:
-        transcript: that survivors signed.
-        survivors: of the attempt.
-        spare: how many may stand in.
-    """
-    start = int.from_bytes(transcript, "big") % len(survivors)
-    turned = (*survivors[start:], *survivors[:start])
-    return turned[: 1 + spare]
-
-
-def check_proof(
-    record: EpochRecord,
-    plan: RunPlan,
-    entry: MaskEntry,
-    survivors: Sequence[str],
-    transcript: bytes,
-    signatures: Mapping[str, bytes],
-    verification: bytes,
-    identities: Mapping[str, bytes],
-    *,
-    site: str,
-) -> None:
-    """Check that enough survivors signed one transcript, and that a verifier confirmed it.
-
-    Along a ring without recovery everybody must sign, and each honest site checks its own peers;
-    the peers of honest sites connect all of them, so they all signed the same.
-
-    Raises:
-        EnvelopeError: if a signature is missing, too many or wrong.
-    """
-    if len(signatures) < record.needed(plan, entry.cohort) or not set(signatures) <= set(survivors):
-        raise EnvelopeError("too few survivors signed, or somebody else")
-    ring = plan.masked and not plan.recovers and site in entry.cohort
-    checked = (site, *entry.peers(site)) if ring else tuple(signatures)
-    for name in checked:
-        verify_signature(identities[name], signatures[name], transcript)
-    if not plan.recovers:
-        return
-    spare = len(entry.cohort) - record.needed(plan, entry.cohort)
-    for name in verifiers(transcript, survivors, spare):
-        try:
-            verify_signature(identities[name], verification, VERIFIED + transcript)
-        except EnvelopeError:
-            continue
-        return
-    raise EnvelopeError("no verifier confirmed the aggregate")
 
 
 @dataclass
@@ -239,13 +184,6 @@ class AttemptPart:
     def _commitment(self, site: str, part: int) -> bytes:
         epoch = self.record.epoch
         return self.record.by_site[site].commitment(epoch, self.attempt.entry.number, part)
-
-
-def opened_parts(plan: RunPlan, survivors: Sequence[str]) -> tuple[int, ...]:
-    """Return the numbers of the excess parts that are opened with these survivors."""
-    if not plan.recovers:
-        return ()
-    return plan.noise_components.opened(len(plan.sites) - len(survivors))
 
 
 def _joined(shares: Sequence[bytes]) -> bytes:

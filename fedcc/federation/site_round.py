@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedcc.crypto.entries import SELF, EntrySecrets, commitment
+from fedcc.crypto.entries import SELF, commitment
 from fedcc.crypto.envelopes import seal_upload
 from fedcc.crypto.keys import Advert, SiteKeys
-from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
+from fedcc.crypto.masks import MaskEntry
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation import opening
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
+from fedcc.federation.closing import check_closed, check_cohort
 from fedcc.federation.epoch_record import EpochRecord, planned_epoch
 from fedcc.federation.local_training import private_sum, starting_point
+from fedcc.federation.local_update import noised_update
 from fedcc.federation.membership import Membership
 from fedcc.federation.messages import (
     Exchange,
@@ -34,16 +35,15 @@ from fedcc.federation.messages import (
     roster_from_json,
 )
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_attempt import AttemptPart, OpenAttempt, check_proof
+from fedcc.federation.site_attempt import AttemptPart, OpenAttempt
 from fedcc.federation.site_epoch import SiteEpochs
-from fedcc.federation.site_parts import AppliedNote, SiteFiles, SiteSeconds, UploadNote, Watch
+from fedcc.federation.site_parts import AppliedNote, SiteFiles, SiteSeconds, Watch
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.update_cipher import UpdateCipher, expected_upload
 from fedcc.governance.audit_log import AuditLog
 from fedcc.models.update import ModelState, apply_sum
 from fedcc.privacy.ledger import Charge, Ledger
-from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
-from fedcc.rng import bernoulli, byte_source
+from fedcc.rng import byte_source
 from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import PrivateSum
@@ -261,10 +261,14 @@ class Site:
         self.ledger.reserve(charge, now=self._now())
         # The entry is gone from here on: whatever fails, its pads are never used again.
         secrets = self.epochs.take(entry.number)
-        update = self._noised_update(running, entry, secrets, state)
+        note = noised_update(
+            plan, running.sums, state, entry, secrets, site=self.name, seed=self._seed
+        )
+        if self.watch.on_upload is not None:
+            self.watch.on_upload(note)
         started = time.perf_counter()
         masks = opening.upload_masks(plan, record, entry, self.name, secrets)
-        chunks = self._cipher_of(record).protect(update, masks)
+        chunks = self._cipher_of(record).protect(note.update, masks)
         self.seconds.encrypt += time.perf_counter() - started
         committed = commitment(record.epoch, entry.number, self.name, SELF, secrets.self_seed)
         # Charged on disk before anything leaves.
@@ -307,30 +311,6 @@ class Site:
             self._cipher = (record.epoch.number, UpdateCipher(running.plan, record.key or None))
         return self._cipher[1]
 
-    def _noised_update(
-        self, running: _Running, entry: MaskEntry, secrets: EntrySecrets, state: ModelState
-    ) -> NDArray[np.int64]:
-        """Draw a batch if planned, clip, sum, clamp, add the noise share, round with a dither."""
-        plan = running.plan
-        round_number, attempt = entry.round_number, entry.attempt
-        place = (self.name, round_number, attempt)
-        drawn = None
-        if plan.sample_rate < 1:
-            source = byte_source(self._seed, "sample", *place)
-            drawn = bernoulli(running.sums.n_units, plan.sample_rate, source)
-        clamped = clamp_to_box(running.sums.sum_at(state.parameters, drawn), plan.box)
-        noise = byte_source(self._seed, "noise", *place)
-        share = gaussian_share(clamped.size, plan.noise_components.variances[0], noise)
-        for part, seed in enumerate(secrets.excess_seeds, start=1):
-            share += opening.excess_part(plan, entry, self.name, part, seed)
-        dither = byte_source(self._seed, "dither", *place)
-        update = dithered_round(clamped + share, plan.steps_per_unit, dither)
-        if self.watch.on_upload is not None:
-            self.watch.on_upload(
-                UploadNote(self.name, round_number, attempt, share, clamped + share, update)
-            )
-        return update
-
     def _void_open_attempt(self) -> None:
         """Note an attempt that was never opened; it stays charged."""
         if self._attempt is not None and not self._attempt.opened:
@@ -368,7 +348,7 @@ class Site:
         if closed.round_number != state.rounds_applied + 1 or closed.round_number > plan.rounds:
             raise ProtocolError("a closed round is out of order")
         record = self.epochs.record_of(closed.epoch, self._members.identities)
-        entry = self._checked_entry(closed, record, plan)
+        entry = check_closed(closed, record, plan, self._members.identities, site=self.name)
         started = time.perf_counter()
         masks = opening.remaining_masks(closed, record, plan, entry)
         gradient_sum = self._cipher_of(record).reveal(closed.aggregate, masks)
@@ -392,35 +372,6 @@ class Site:
                 AppliedNote(self.name, closed, gradient_sum, taken_off, self.state)
             )
 
-    def _checked_entry(self, closed: ClosedRound, record: EpochRecord, plan: RunPlan) -> MaskEntry:
-        """Return the entry of a closed round whose proof and openings are all right."""
-        check_cohort(closed.cohort, record, plan)
-        entry = record.entry(
-            plan,
-            number=closed.entry,
-            round_number=closed.round_number,
-            attempt=closed.attempt,
-            cohort=closed.cohort,
-        )
-        survivors = closed.survivors
-        if set(closed.uploads) != set(survivors) or set(closed.commitments) != set(survivors):
-            raise EnvelopeError("a closed round lacks an upload or a commitment")
-        hashes = hash_chunks(closed.aggregate)
-        transcript = transcript_hash(entry, hashes, closed.uploads, closed.commitments)
-        check_proof(
-            record,
-            plan,
-            entry,
-            survivors,
-            transcript,
-            closed.signatures,
-            closed.verification,
-            self._members.identities,
-            site=self.name,
-        )
-        opening.check_openings(closed, record, plan)
-        return entry
-
     def _finish(self, request: Parcel) -> Parcel:
         """Apply the last closed rounds; this copy of the model is complete."""
         for closed in closed_rounds(request):
@@ -428,14 +379,3 @@ class Site:
         _, state = self._run()
         self._note("finish", f"model after round {state.rounds_applied}")
         return Parcel({"rounds_applied": state.rounds_applied})
-
-
-def check_cohort(cohort: tuple[str, ...], record: EpochRecord, plan: RunPlan) -> None:
-    """Refuse a cohort of strangers to the epoch, or one that is too small to survive.
-
-    Raises:
-        ProtocolError: if so.
-    """
-    enough = max(plan.min_sites, record.needed(plan, cohort))
-    if not set(cohort) <= set(record.members) or len(cohort) < enough:
-        raise ProtocolError("the cohort is unknown or too small")

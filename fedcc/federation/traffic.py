@@ -15,10 +15,10 @@ from fedcc.crypto.envelopes import Envelope, seal_upload
 from fedcc.crypto.keys import Advert, SiteKeys
 from fedcc.crypto.masks import SEED_BYTES, MaskEntry, hash_chunks
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
+from fedcc.federation.closing import opened_parts
 from fedcc.federation.epoch_record import planned_epoch
 from fedcc.federation.messages import Parcel, advert_to_json, hex_map, roster_to_json
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_attempt import opened_parts
 from fedcc.federation.update_cipher import chunk_bytes, chunk_count, expected_upload
 
 SIGNATURE = bytes(64)

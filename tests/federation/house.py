@@ -19,13 +19,13 @@ from fedcc.errors import FedccError
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.attempt import Attempt
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
+from fedcc.federation.closing import VERIFIED, verifiers
 from fedcc.federation.epoch_setup import begin_epoch, set_up
 from fedcc.federation.link import Traffic
 from fedcc.federation.messages import Exchange, Parcel, check_reply, hex_map
 from fedcc.federation.planning import make_plan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import simulation_settings
-from fedcc.federation.site_attempt import VERIFIED, verifiers
 from fedcc.federation.site_parts import SiteFiles, Watch
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site

@@ -23,9 +23,9 @@ from fedcc.errors import (
     ProtocolError,
 )
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
+from fedcc.federation.closing import verifiers
 from fedcc.federation.messages import Parcel, hex_map, roster_to_json
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_attempt import verifiers
 from fedcc.federation.site_parts import UploadNote
 from fedcc.federation.site_round import Site
 
