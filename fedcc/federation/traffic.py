@@ -44,13 +44,18 @@ class Traffic:
 
     upload_bytes: int  # ciphertext chunks alone, of one site and round
     setup: Mapping[str, Load]  # joining, and every epoch
-    verify: Load  # on top, of the one site of each round whom the transcript chooses
+    verify: tuple[Load, ...]  # on top, of one site of each round, which the transcript chooses
     rounds: tuple[Mapping[str, Load], ...]  # the first round brings no aggregate down
     finish: Mapping[str, Load]  # the last aggregate
 
     def in_rounds(self, site: str) -> Load:
-        """Return what a site sends and receives in all rounds."""
-        return sum((loads[site] for loads in self.rounds), Load(0, 0))
+        """Return what a site sends and receives in all rounds.
+
+        It verifies as often as every other site, on average.
+        """
+        verify, sites = sum(self.verify, Load(0, 0)), len(self.rounds[0])
+        share = Load(verify.up // sites, verify.down // sites)
+        return sum((loads[site] for loads in self.rounds), share)
 
     def whole(self, site: str) -> Load:
         """Return what a site sends and receives from the first message to the last."""
@@ -66,19 +71,24 @@ def forecast_traffic(plan: RunPlan, cohort: tuple[str, ...]) -> Traffic:
     """
     keys = {site: SiteKeys.create() for site in plan.sites}
     rounds: list[Mapping[str, Load]] = []
-    by_digits: dict[tuple[int, int], Mapping[str, Load]] = {}
+    verify: list[Load] = []
+    by_digits: dict[tuple[int, int], tuple[Mapping[str, Load], Load]] = {}
     for number in range(1, plan.rounds + 1):
         # A round's number enters as text alone, so rounds of equal length take equal bytes.
         digits = (len(str(number)), len(str(number - 1)) if number > 1 else 0)
         if digits not in by_digits:
-            by_digits[digits] = _round_loads(plan, cohort, keys, number)
-        rounds.append(by_digits[digits])
+            by_digits[digits] = (
+                _round_loads(plan, cohort, keys, number),
+                _verify_load(plan, cohort, keys, number),
+            )
+        rounds.append(by_digits[digits][0])
+        verify.append(by_digits[digits][1])
     last = closed_parcel([_closed(plan, cohort, plan.rounds)], {})
     done = Parcel({"rounds_applied": plan.rounds})
     return Traffic(
         upload_bytes=chunk_count(plan) * chunk_bytes(plan, aggregate=False)[0],
         setup=_setup_loads(plan, cohort, keys),
-        verify=_verify_load(plan, cohort, keys, plan.rounds),
+        verify=tuple(verify),
         rounds=tuple(rounds),
         finish=dict.fromkeys(cohort, Load(done.n_bytes, last.n_bytes)),
     )

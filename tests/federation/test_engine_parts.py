@@ -30,7 +30,7 @@ from fedcc.federation.grid import InProcessGrid
 from fedcc.federation.messages import Parcel
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulation import RunResult
-from fedcc.federation.site_parts import SiteSeconds, UploadNote
+from fedcc.federation.site_parts import AppliedNote, SiteSeconds, UploadNote
 from fedcc.federation.strategy import RoundRecord
 from fedcc.models.update import ModelState
 
@@ -65,17 +65,32 @@ def test_an_upload_is_shown_as_it_was_and_once(sightings: Sightings) -> None:
 
 def test_an_applied_round_is_shown_by_any_site_and_once(sightings: Sightings) -> None:
     state = ModelState(np.array([1.0]), np.array([2.0]), np.array([3.0]), 4, 7)
-    closed = ClosedRound(7, 2, ("site-1", "site-2"), [b"big"], {}, {}, {})
+    closed = ClosedRound(
+        epoch=1,
+        entry=8,
+        round_number=7,
+        attempt=2,
+        cohort=("site-1", "site-2"),
+        aggregate=[b"big"],
+        uploads={},
+        commitments={},
+        signatures={},
+        verification=b"",
+        seeds={},
+        mask_keys={},
+        excess={},
+    )
     on_applied = sightings.watch().on_applied
     assert on_applied is not None
 
     for site in ("site-2", "site-1"):
-        on_applied(site, closed, np.array([0.125]), state)
+        on_applied(AppliedNote(site, closed, np.array([0.125]), np.array([0.5]), state))
 
     assert sightings.applied_rounds() == [7]
-    site, shown, gradient_sum, model = sightings.take_applied(7)
-    assert (site, shown.attempt, shown.cohort) == ("site-1", 2, closed.cohort)
-    assert gradient_sum.tolist() == [0.125]
+    note = sightings.take_applied(7)
+    shown, model = note.closed, note.state
+    assert (note.site, shown.attempt, shown.cohort) == ("site-1", 2, closed.cohort)
+    assert (note.gradient_sum.tolist(), note.opened_noise.tolist()) == ([0.125], [0.5])
     assert (model.tail_sum.tolist(), model.tail_count, model.rounds_applied) == ([3.0], 4, 7)
     assert sightings.applied_rounds() == []
 
@@ -198,7 +213,7 @@ def desk(run_calls: Run, lock: Path, monkeypatch: pytest.MonkeyPatch) -> Iterabl
 
 
 def test_a_site_s_reason_is_shown_to_the_simulator_and_leaves_as_one_code(desk: Desk) -> None:
-    reply = desk.ask("begin", {"plan": "{}", "roster": "[]"})
+    reply = desk.ask("advertise", {"plan": "{}", "roster": "[]"})
 
     assert Parcel.from_record(reply.content) == Parcel({"refused": "unavailable"})
     [refusal] = Sightings(desk.run / "secrets" / "sightings").take_refusals()

@@ -7,11 +7,13 @@ import pytest
 
 from fedcc import config
 from fedcc.data.tabular_features import TabularEncoding
+from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.observer import Observer
 from fedcc.federation.planning import make_plan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import simulation_settings
-from fedcc.federation.site_parts import UploadNote
+from fedcc.federation.site_parts import AppliedNote, UploadNote
+from fedcc.models.update import ModelState
 
 RECIPE = TabularEncoding(tuple((f"number-{i}", 0.0, 1.0) for i in range(4)), (), 0)
 
@@ -32,13 +34,43 @@ def uploads(plan: RunPlan) -> list[UploadNote]:
     ]
 
 
-def noise_seen(plan: RunPlan, notes: list[UploadNote]) -> bytes:
+def noise_seen(plan: RunPlan, notes: list[UploadNote], survivors: tuple[str, ...] = ()) -> bytes:
     observer = Observer(plan, None)
     for note in notes:
         observer.on_upload(note)
-    noise = observer.noise_of(1, 1)
+    zeros = np.zeros(plan.n_parameters)
+    state = ModelState(zeros, zeros, zeros, 0, 1)
+    closed = closed_with(survivors or plan.sites)
+    noise = observer.noise_of(AppliedNote("site-1", closed, zeros, zeros, state))
     assert noise is not None
     return noise.tobytes()
+
+
+def closed_with(survivors: tuple[str, ...]) -> ClosedRound:
+    return ClosedRound(
+        epoch=1,
+        entry=1,
+        round_number=1,
+        attempt=1,
+        cohort=survivors,
+        aggregate=[],
+        uploads=dict.fromkeys(survivors, b""),
+        commitments={},
+        signatures={},
+        verification=b"",
+        seeds={},
+        mask_keys={},
+        excess={},
+    )
+
+
+def test_the_noise_of_a_site_that_dropped_out_after_its_upload_is_not_in_the_sum(
+    plan: RunPlan,
+) -> None:
+    notes = uploads(plan)
+
+    assert noise_seen(plan, notes, plan.sites[1:]) == noise_seen(plan, notes[1:], plan.sites[1:])
+    assert noise_seen(plan, notes, plan.sites[1:]) != noise_seen(plan, notes)
 
 
 def test_the_noise_of_a_sum_is_the_same_to_the_bit_whoever_uploads_first(plan: RunPlan) -> None:

@@ -38,11 +38,12 @@ def test_every_round_takes_the_bytes_that_were_forecast(
     traffic = traffic_of(run.run_dir)
 
     lines = read_lines(run.run_dir / "metrics.jsonl")
+    rounds = list(zip(traffic.rounds, traffic.verify, strict=True))
     assert [line["bytes_up"] for line in lines] == [
-        sum(load.up for load in loads.values()) for loads in traffic.rounds
+        sum(load.up for load in loads.values()) + verify.up for loads, verify in rounds
     ]
     assert [line["bytes_down"] for line in lines] == [
-        sum(load.down for load in loads.values()) for loads in traffic.rounds
+        sum(load.down for load in loads.values()) + verify.down for loads, verify in rounds
     ]
 
 
