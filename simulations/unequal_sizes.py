@@ -26,6 +26,7 @@ from _tables import (
     save,
     scenario_parser,
 )
+from matplotlib.ticker import MaxNLocator
 
 NAME = "unequal_sizes"
 PARTITIONS = {"natural": "by centre", "iid": "equal"}
@@ -72,6 +73,7 @@ def draw(run: FinishedRun, path: Path) -> None:
         panels, (sizes, spent, sent), (SECOND, ACCENT, ACCENT), strict=True
     ):
         axes.bar(range(1, len(values) + 1), values, color=colour)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("site (synthetic centres)")
     save(figure, path)
 

@@ -175,11 +175,16 @@ def _items(column: DraftColumn) -> list[str]:
     return [f"{quoted(value, is_key=True)}: {code}" for value, code in column.codes.items()]
 
 
+def _bound(value: float) -> str:
+    """Return a bound as YAML reads it; a long row of digits would say no more than a power."""
+    return as_text(value) if abs(value) < 1e15 else repr(float(value))
+
+
 def _keys(column: DraftColumn) -> list[tuple[str, str]]:
     roles = column.roles
     keys = [("role", roles[0] if len(roles) == 1 else f"[{', '.join(roles)}]")]
     if column.bounds is not None:
-        low, high = map(as_text, column.bounds)
+        low, high = map(_bound, column.bounds)
         keys += [("kind", "number"), ("bounds", f"[{low}, {high}]")]
     if column.values:
         if roles != ("label",):

@@ -217,6 +217,7 @@ names = st.text(min_size=1, max_size=12).map(str.strip).filter(bool)
     values=st.lists(names, min_size=2, max_size=2, unique=True),
 )
 @example(header=["0", "00", "000"], values=["0", ","])
+@example(header=["0", "00", "000"], values=["0", "1E100"])  # a bound of a hundred digits
 @settings(deadline=None, max_examples=60)
 def test_any_names_and_values_round_trip(
     tmp_path_factory: pytest.TempPathFactory, header: list[str], values: list[str]

@@ -44,7 +44,7 @@ POLICY = PrivacyPolicy(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # frozen: no test can change it for another
 def plan(calls: Path) -> RunPlan:
     values = config.compose("simulate", ["data=calls", "sites=5", "rounds=3"], calls)
     values["privacy"]["min_sites"] = 4

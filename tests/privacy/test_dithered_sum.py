@@ -6,6 +6,11 @@ quadrature in the dithers. What is to hold is the theorem of the design: with a 
 for each site and coordinate, no divergence between neighbours exceeds that of the Gaussian of the
 same variance and the unrounded shift. The dithers are averaged *outside* the divergence, as if the
 adversary knew them; joint convexity makes that the larger reading.
+
+What runs draws a dither of 16 bits. Two facts carry that: from a share of three grid steps on even
+known, fixed dithers cost nothing (the sum is then a post-processing of the Gaussian by a B-spline,
+see `fedcc.privacy.noise_shares`), and below that, a dither of b bits that nobody sees stands for a
+grid that is 2^b times finer.
 """
 
 import itertools
@@ -19,7 +24,7 @@ from scipy.special import ndtr
 from scipy.stats import chi2
 
 from fedcc.privacy.accounting import gaussian_delta
-from fedcc.privacy.noise_shares import LEAST_SHARE_SD, dithered_round, gaussian_share
+from fedcc.privacy.noise_shares import DITHER_BITS, LEAST_SHARE_SD, dithered_round, gaussian_share
 from fedcc.rng import byte_source
 
 Pmf = NDArray[np.float64]
@@ -81,13 +86,30 @@ def averaged(measure: Callable[[Pmf, Pmf], float], pairs: Pairs) -> float:
     return float(np.max(np.mean([(measure(p, q), measure(q, p)) for p, q in pairs], axis=0)))
 
 
+def unseen(place: float, shift: float, tau: float, honest: int, bits: int) -> Pairs:
+    """The sum with and without a shift at a place, for dithers of a few bits that nobody sees."""
+    thetas = [(k + 0.5) / 2**bits for k in range(2**bits)]
+    moved, still, empty = (
+        np.mean([summed_pmf(first, tau, (theta,)) for theta in thetas], axis=0)
+        for first in (place + shift, place, 0.0)
+    )
+    others = np.ones(1)
+    for _ in range(honest - 1):
+        others = np.convolve(others, empty)
+    return [(np.convolve(moved, others), np.convolve(still, others))]
+
+
 CASES = list(itertools.product(HONEST, TAUS, SHIFTS))
 
 
 def exceeds(honest: int, tau: float, shift: float, dithers: Sequence[Sequence[float]]) -> list[str]:
     """Name every divergence of one case that is above the accounted Gaussian's."""
-    mu, found = shift / (tau * math.sqrt(honest)), []
-    pairs = neighbours(shift, tau, dithers)
+    return above_gaussian(shift / (tau * math.sqrt(honest)), neighbours(shift, tau, dithers))
+
+
+def above_gaussian(mu: float, pairs: Pairs) -> list[str]:
+    """Name every divergence, averaged over pairs, above that of a Gaussian shifted by mu."""
+    found = []
     for eps in (0.0, 0.3, 1.0):
         accounted, measured = gaussian_delta(mu, eps), averaged(hockey_stick(eps), pairs)
         if measured > accounted * (1 + 1e-9) + 1e-13:  # rounding of float64 sums
@@ -125,6 +147,36 @@ def test_a_fixed_dither_that_is_not_averaged_fails_the_same_test() -> None:
 
 
 @pytest.mark.parametrize("honest", HONEST)
+@pytest.mark.parametrize(("tau", "shift"), [(3.0, 0.4), (3.0, 2.5), (8.0, 0.01), (8.0, 2.5)])
+def test_from_three_grid_steps_on_even_fixed_and_known_dithers_cost_nothing(
+    honest: int, tau: float, shift: float
+) -> None:
+    drawn = np.random.default_rng(honest).random((4, honest))
+    fixed = [[0.0] * honest, [0.95, *[0.5] * (honest - 1)], *drawn.tolist()]
+
+    assert [thetas for thetas in fixed if exceeds(honest, tau, shift, [thetas])] == []
+
+
+@pytest.mark.parametrize("honest", HONEST)
+@pytest.mark.parametrize("shift", [0.1, *SHIFTS])
+@pytest.mark.parametrize("place", [0.0, 0.45])
+def test_an_unseen_dither_of_three_bits_makes_up_for_a_grid_that_is_eight_times_too_coarse(
+    honest: int, shift: float, place: float
+) -> None:
+    tau = 0.5  # three bits make 4 of it, as if the grid were eight times finer
+
+    pairs = unseen(place, shift, tau, honest, 3)
+
+    assert above_gaussian(shift / (tau * math.sqrt(honest)), pairs) == []
+
+
+def test_with_no_bit_at_all_that_coarse_grid_fails_the_same_test() -> None:
+    pairs = unseen(0.45, 0.1, 0.5, 2, 0)  # the neighbours lie on the two sides of a rounding edge
+
+    assert above_gaussian(0.1 / (0.5 * math.sqrt(2)), pairs)
+
+
+@pytest.mark.parametrize("honest", HONEST)
 @pytest.mark.parametrize("coordinates", [1, 4, 100, 10_000])
 def test_a_shift_spread_over_many_coordinates_costs_no_more_than_in_one(
     honest: int, coordinates: int
@@ -143,6 +195,7 @@ def test_a_shift_spread_over_many_coordinates_costs_no_more_than_in_one(
 
 def test_the_grids_that_fedcc_chooses_lie_far_inside_what_was_checked() -> None:
     assert min(TAUS) < 3.0 < LEAST_SHARE_SD
+    assert DITHER_BITS >= 8  # the bits that a coarse grid was made up for with, and many more
     # What the lattice adds at most, by Poisson summation: exp(-2 pi^2 tau^2 (h - 1) / h).
     assert math.exp(-((math.pi * LEAST_SHARE_SD) ** 2)) < 1e-200
 
