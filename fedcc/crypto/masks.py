@@ -1,9 +1,10 @@
 """Pairwise masks that cancel in the sum, and self masks that open only after agreement.
 
-Masks are uniform mod t. A pair's key comes from X25519 and HKDF-SHA256, with the session hash as
-salt and run, round, attempt and cohort in the info, so no pad is ever used twice. The self mask of
-a site comes from a fresh seed that the site commits to when it uploads and opens only after every
-survivor signed the same transcript; without that seed an upload stays closed to everybody.
+Masks are uniform mod t, or another modulus of a slot. A pair's key comes from X25519 and
+HKDF-SHA256, with the session hash as salt and run, round, attempt and cohort in the info, so no pad
+is ever used twice. The self mask of a site comes from a fresh seed that the site commits to when it
+uploads and opens only after every survivor signed the same transcript; without that seed an upload
+stays closed to everybody.
 
 With many sites each one masks with its neighbours on a ring alone. Such a ring with k neighbours a
 site stays connected when fewer than k sites are taken out, so up to k - 1 colluding sites still
@@ -31,7 +32,6 @@ from fedcc.crypto.parameters import PLAIN_MODULUS
 from fedcc.errors import ProtocolError
 
 SEED_BYTES = 32
-_WORD_BITS = PLAIN_MODULUS.bit_length()
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,13 @@ class MaskEntry:
         return hashlib.sha256(json.dumps(place).encode()).hexdigest()
 
 
-def expand(key: bytes, size: int) -> NDArray[np.uint64]:
-    """Return `size` integers uniform in [0, t) from AES-256-CTR, by rejection; no modulo bias.
+def expand(key: bytes, size: int, modulus: int = PLAIN_MODULUS) -> NDArray[np.uint64]:
+    """Return integers uniform in [0, modulus) from AES-256-CTR, by rejection; no modulo bias.
 
     Args:
         key: 32 bytes, used for this call alone.
         size: how many.
+        modulus: at most 2^62.
 
     Raises:
         ValueError: if the key has another length.
@@ -100,8 +101,8 @@ def expand(key: bytes, size: int) -> NDArray[np.uint64]:
     have = 0
     while have < size:
         raw = stream.update(bytes(8 * (size - have + 8)))
-        words = np.frombuffer(raw, dtype="<u8") & np.uint64((1 << _WORD_BITS) - 1)
-        kept = words[words < np.uint64(PLAIN_MODULUS)]
+        words = np.frombuffer(raw, dtype="<u8") & np.uint64((1 << (modulus - 1).bit_length()) - 1)
+        kept = words[words < np.uint64(modulus)]
         parts.append(kept)
         have += kept.size
     return np.concatenate(parts)[:size] if parts else np.zeros(0, dtype=np.uint64)
@@ -111,29 +112,38 @@ def _derive(secret: bytes, entry: MaskEntry, info: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=entry.session, info=info).derive(secret)
 
 
-def add_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the sum mod t of values in [0, t)."""
+def add_mod(
+    left: NDArray[np.uint64], right: NDArray[np.uint64], modulus: int = PLAIN_MODULUS
+) -> NDArray[np.uint64]:
+    """Return the sum of values in [0, modulus), reduced."""
     total = left + right
-    # A total below t wraps around to a huge number, so the minimum is the remainder.
-    reduced: NDArray[np.uint64] = np.minimum(total, total - np.uint64(PLAIN_MODULUS))
+    # A total below the modulus wraps to a huge number, so the minimum is the remainder.
+    reduced: NDArray[np.uint64] = np.minimum(total, total - np.uint64(modulus))
     return reduced
 
 
-def subtract_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the difference mod t of values in [0, t)."""
-    return add_mod(left, np.uint64(PLAIN_MODULUS) - right)
+def subtract_mod(
+    left: NDArray[np.uint64], right: NDArray[np.uint64], modulus: int = PLAIN_MODULUS
+) -> NDArray[np.uint64]:
+    """Return the difference of values in [0, modulus), reduced."""
+    return add_mod(left, np.uint64(modulus) - right, modulus)
 
 
 def pairwise_mask(
-    site: str, shared_secrets: Mapping[str, bytes], entry: MaskEntry, size: int
+    site: str,
+    shared_secrets: Mapping[str, bytes],
+    entry: MaskEntry,
+    size: int,
+    modulus: int = PLAIN_MODULUS,
 ) -> NDArray[np.uint64]:
-    """Return the sum of a site's signed pairwise masks; over the cohort these add to 0 mod t.
+    """Return the sum of a site's signed pairwise masks; over the cohort these add to 0.
 
     Args:
         site: whose mask.
         shared_secrets: X25519 secret with each peer of the site.
         entry: round, attempt and cohort.
         size: number of slots.
+        modulus: of a slot.
 
     Raises:
         ValueError: if the site is not of the cohort, or a peer's secret is missing.
@@ -143,16 +153,17 @@ def pairwise_mask(
         if peer not in shared_secrets:
             raise ValueError(f"no shared secret with {peer}")
         first, second = sorted((site, peer))
-        stream = expand(
-            _derive(shared_secrets[peer], entry, entry.info("pair", first, second)), size
-        )
-        total += stream if site == first else np.uint64(PLAIN_MODULUS) - stream
-    return total % np.uint64(PLAIN_MODULUS)
+        key = _derive(shared_secrets[peer], entry, entry.info("pair", first, second))
+        stream = expand(key, size, modulus)
+        total += stream if site == first else np.uint64(modulus) - stream
+    return total % np.uint64(modulus)
 
 
-def self_mask(seed: bytes, site: str, entry: MaskEntry, size: int) -> NDArray[np.uint64]:
+def self_mask(
+    seed: bytes, site: str, entry: MaskEntry, size: int, modulus: int = PLAIN_MODULUS
+) -> NDArray[np.uint64]:
     """Return the self mask of one site for one entry."""
-    return expand(_derive(seed, entry, entry.info("self", site)), size)
+    return expand(_derive(seed, entry, entry.info("self", site)), size, modulus)
 
 
 def seed_commitment(seed: bytes, site: str, entry: MaskEntry) -> bytes:
@@ -161,13 +172,16 @@ def seed_commitment(seed: bytes, site: str, entry: MaskEntry) -> bytes:
 
 
 def remove_self_masks(
-    slots: NDArray[np.uint64], seeds: Mapping[str, bytes], entry: MaskEntry
+    slots: NDArray[np.uint64],
+    seeds: Mapping[str, bytes],
+    entry: MaskEntry,
+    modulus: int = PLAIN_MODULUS,
 ) -> NDArray[np.uint64]:
     """Return the decrypted sum without the survivors' self masks."""
     total = np.zeros(slots.size, dtype=np.uint64)  # as above: no overflow below 2^18 sites
     for site in entry.cohort:
-        total += self_mask(seeds[site], site, entry, slots.size)
-    return subtract_mod(slots, total % np.uint64(PLAIN_MODULUS))
+        total += self_mask(seeds[site], site, entry, slots.size, modulus)
+    return subtract_mod(slots, total % np.uint64(modulus), modulus)
 
 
 def commitments_match(

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedcc.crypto.parameters import LANE_BITS, MIN_ENCRYPTED_SITES
+from fedcc.crypto.parameters import MIN_ENCRYPTED_SITES, lane_capacity
 from fedcc.errors import PolicyViolation
 from fedcc.federation.run_plan import RunPlan
 from fedcc.privacy.noise_shares import grid_fits
@@ -95,7 +95,7 @@ def _connects(plan: RunPlan) -> bool:
 def _grid_holds(plan: RunPlan) -> bool:
     return grid_fits(
         plan.grid,
-        capacity=1 << (LANE_BITS[plan.lanes] - 1),
+        capacity=lane_capacity(plan.scheme, plan.lanes),
         n_sites=len(plan.sites),
         own_variance=plan.own_variance,
         coordinates=plan.n_parameters * plan.max_attempts,
