@@ -184,7 +184,7 @@ def lanes_and_grid(
     Raises:
         ConfigError: if the lanes that are asked for, or two, cannot hold the noise.
     """
-    if crypto.lanes is None and crypto.masked and everything is not None:
+    if crypto.lanes is None and everything is not None:
         try:
             grid = fit(lane_capacity(crypto.scheme, 3))
         except ConfigError:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tenseal.sealapi as seal
 
-from fedcc.crypto.contexts import secret_polynomial
+from fedcc.crypto.contexts import AggregatorCipher, SiteCipher, secret_polynomial
 from fedcc.crypto.masks import add_mod, expand, subtract_mod
 from fedcc.crypto.packing import pack, slot_count, unpack
-from fedcc.crypto.parameters import MASKED, MODULI, POLY_DEGREE, lane_capacity
+from fedcc.crypto.parameters import MASKED, MODULI, POLY_DEGREE, PRIMES, lane_capacity
 from fedcc.crypto.seal_streams import Ciphertexts, seal_context, secret_key
 from fedcc.errors import EnvelopeError
 
@@ -216,3 +216,76 @@ def test_a_single_masked_upload_carries_nothing_of_the_update(masked) -> None:
 
 def test_without_its_mask_an_upload_is_the_update(masked) -> None:
     assert correlation(masked, with_mask=False) > 0.9
+
+
+# Unseeded uploads: only where the plan admits them, for then a site chooses its second polynomial
+
+
+def unseeded(parties) -> tuple[SiteCipher, AggregatorCipher]:
+    site = SiteCipher(parties.scheme, parties.epoch_key, seeded=False)
+    return site, AggregatorCipher(parties.parameters, seeded=False)
+
+
+def polynomials(chunk: bytes) -> list[list[int]]:
+    words = [int(word) for word in np.frombuffer(chunk, dtype="<u8")]
+    return [words[:POLY_DEGREE], words[POLY_DEGREE:]]
+
+
+def chunk_of(first: list[int], second: list[int]) -> bytes:
+    return np.array(first + second, dtype="<u8").tobytes()
+
+
+def test_unseeded_uploads_have_the_same_exact_sum(masked) -> None:
+    site, aggregator = unseeded(masked)
+    modulus = MODULI[masked.scheme]
+    slots = [expand(bytes([n]) * 32, POLY_DEGREE, modulus) for n in range(3)]
+
+    total = site.decrypt(aggregator.add([site.encrypt(own) for own in slots]), POLY_DEGREE)
+
+    expected = add_mod(add_mod(slots[0], slots[1], modulus), slots[2], modulus)
+    np.testing.assert_array_equal(total, expected)
+
+
+def test_an_aggregator_takes_only_the_form_that_the_plan_names(masked) -> None:
+    site, aggregator = unseeded(masked)
+    slots = np.zeros(5, dtype=np.uint64)
+
+    for chunks, other in (
+        (masked.site.encrypt(slots), aggregator),
+        (site.encrypt(slots), masked.aggregator),
+    ):
+        with pytest.raises(EnvelopeError):
+            other.check(chunks)
+
+
+@pytest.fixture
+def rushed(masked):
+    """Two honest unseeded uploads, and one that takes back the second polynomial of both."""
+    site, _ = unseeded(masked)
+    slots = [expand(bytes([n]) * 32, POLY_DEGREE, MODULI[masked.scheme]) for n in range(3)]
+    honest = [site.encrypt(own)[0] for own in slots[:2]]
+    prime, _ = PRIMES[masked.scheme]
+    seconds = [polynomials(chunk)[1] for chunk in honest]
+    wanted = [-sum(column) % prime for column in zip(*seconds, strict=True)]
+    rush = chunk_of(polynomials(site.encrypt(slots[2])[0])[0], wanted)
+    return masked, honest, rush
+
+
+def test_a_site_that_takes_back_the_others_second_polynomials_is_refused(rushed) -> None:
+    parties, honest, rush = rushed
+    _, aggregator = unseeded(parties)
+    aggregator.check([rush])  # sound on its own
+
+    with pytest.raises(EnvelopeError):
+        aggregator.add([[honest[0]], [honest[1]], [rush]])
+
+
+def test_a_site_does_not_open_such_a_sum_whatever_the_aggregator_did(rushed) -> None:
+    parties, honest, rush = rushed
+    site, _ = unseeded(parties)
+    prime, _ = PRIMES[parties.scheme]
+    firsts = [polynomials(chunk)[0] for chunk in (*honest, rush)]
+    added = [sum(column) % prime for column in zip(*firsts, strict=True)]
+
+    with pytest.raises(EnvelopeError):
+        site.decrypt([chunk_of(added, [0] * POLY_DEGREE)], POLY_DEGREE)

@@ -103,6 +103,7 @@ def test_all_schemes_and_a_real_wire_give_the_same_model_for_the_same_seed(run_c
             ("bfv", ["crypto=bfv"], {}),
             ("wire", ["crypto=bfv"], {"isolate": True}),
             ("none", ["crypto=none"], {}),
+            ("packed", ["crypto=ckks_packed"], {}),
             ("ckks", ["crypto=ckks"], {}),
         ]
     }
