@@ -46,7 +46,9 @@ POLICY = PrivacyPolicy(
 
 @pytest.fixture
 def plan(calls: Path) -> RunPlan:
-    values = config.compose("simulate", ["data=calls", "sites=5", "rounds=3"], calls)
+    values = config.compose(
+        "simulate", ["data=calls", "sites=5", "rounds=3", "crypto.lanes=2"], calls
+    )
     values["privacy"]["min_sites"] = 4
     return make_plan(simulation_settings(values), RECIPE, 1, run="run", public_seed=1)
 
