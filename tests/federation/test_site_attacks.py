@@ -170,7 +170,7 @@ def house(tmp_path: Path, calls: Path) -> Any:
         **changes: object,
     ) -> House:
         values = config.compose(
-            "simulate", ["data=calls", "sites=4", "rounds=3", *overrides], calls
+            "simulate", ["data=calls", "sites=4", "rounds=3", "crypto.lanes=2", *overrides], calls
         )
         settings = simulation_settings(values)
         plan = make_plan(settings, RECIPE, 1, run="run", public_seed=1)

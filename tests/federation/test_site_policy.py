@@ -108,9 +108,10 @@ WEAKER: list[tuple[str, Any, str]] = [
     ("neighbours", 3, "neighbours"),
 ]
 # Fields that change what is learnt, never what an upload reveals; only the hash of the approved
-# plan guards them (and, at `begin`, the site's own recipe: shapes and features).
+# plan guards them (and, at `begin`, the site's own recipe: shapes and features). Without seeds a
+# site could help the aggregator to open a sum, which it could do with its key just as well.
 FREE = (
-    "run model n_parameters features_sha256 n_features hidden n_outputs public_seed prior "
+    "seeded run model n_parameters features_sha256 n_features hidden n_outputs public_seed prior "
     "prior_scale step learning_rate logit_scale momentum normaliser tail_fraction"
 ).split()
 
