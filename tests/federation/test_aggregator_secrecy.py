@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import read_lines
 
-from fedcc.crypto.contexts import AggregatorCipher, key_id, SiteCipher
+from fedcc.crypto.contexts import AggregatorCipher, SiteCipher, key_id
 from fedcc.crypto.keys import SiteKeys
 from fedcc.federation import link, simulation, strategy
 from fedcc.federation.grid import InProcessGrid
