@@ -235,6 +235,10 @@ class AggregatorCipher:
     def add(self, uploads: Sequence[Sequence[bytes]]) -> list[bytes]:
         """Return the chunk-wise sum of uploads of equal length, as bytes.
 
+        Zero is not the only second polynomial that gives a sum away: without seeds, whoever sends
+        last can steer it to any value. To do so a site must see the others' uploads first, so it
+        helps only an aggregator to which that site could as well hand the key.
+
         Raises:
             EnvelopeError: if a ciphertext is unsound, or the second polynomial of the sum is zero:
                 then its first one would be the sum in clear.

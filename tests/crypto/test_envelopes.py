@@ -34,7 +34,14 @@ EXPECTED = Expected(
     n_chunks=2,
     chunk_bytes=(11, 11),
 )
-SEALED = seal_upload(KEYS, EXPECTED, CHUNKS, seed_commitment=COMMITMENT, rounds_applied=2)
+
+
+def sealed_as(expected: Expected, chunks: list[bytes]) -> Envelope:
+    own = {"seed_commitment": COMMITMENT, "rounds_applied": 2}  # what a site says of itself
+    return seal_upload(KEYS, expected, chunks, **own)
+
+
+SEALED = sealed_as(EXPECTED, CHUNKS)
 HEADER = Header.from_bytes(SEALED.header)
 TRUTH = asdict(HEADER)
 
@@ -222,7 +229,7 @@ def test_another_payload_is_refused(chunks: list[bytes]) -> None:
 @pytest.mark.parametrize("size", [0, 10, 12, 100_000])
 def test_a_chunk_of_another_length_is_refused_even_if_its_site_signed_it(size: int) -> None:
     chunks = [CHUNKS[0], bytes(size)]
-    sealed = seal_upload(KEYS, EXPECTED, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(EXPECTED, chunks)
 
     assert_refused(sealed)
 
@@ -230,7 +237,7 @@ def test_a_chunk_of_another_length_is_refused_even_if_its_site_signed_it(size: i
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_another_number_of_chunks_is_refused_even_if_its_site_signed_it(count: int) -> None:
     chunks = [bytes(11)] * count
-    sealed = seal_upload(KEYS, EXPECTED, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(EXPECTED, chunks)
 
     assert_refused(sealed)
 
@@ -281,7 +288,7 @@ def test_a_header_that_is_too_long_is_refused_even_if_it_is_true() -> None:
     many = replace(EXPECTED, n_chunks=MAX_HEADER_BYTES // 2, chunk_bytes=(0, 0))
     chunks = [b""] * many.n_chunks  # two characters each in the list of lengths
 
-    sealed = seal_upload(KEYS, many, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(many, chunks)
 
     assert_refused(sealed, many)
 
@@ -290,7 +297,7 @@ def test_a_header_may_fill_what_is_allowed() -> None:
     many = replace(EXPECTED, n_chunks=MAX_HEADER_BYTES // 2 - 1000, chunk_bytes=(0, 0))
     chunks = [b""] * many.n_chunks
 
-    sealed = seal_upload(KEYS, many, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(many, chunks)
 
     assert open_upload(sealed, KEYS.identity, many).lengths == [0] * many.n_chunks
 
