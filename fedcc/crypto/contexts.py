@@ -67,7 +67,7 @@ def secret_polynomial(epoch_key: bytes) -> NDArray[np.int64]:
     """
     info = b"fedcc/epoch-key/v1|" + parameter_line(_scheme_of(epoch_key))
     stream = HKDF(algorithm=SHA256(), length=32, salt=None, info=info)
-    return expand(stream.derive(epoch_key), POLY_DEGREE, 3).astype(np.int64) - 1
+    return expand(stream.derive(epoch_key), POLY_DEGREE, modulus=3).astype(np.int64) - 1
 
 
 def parameter_bytes(epoch_key: bytes) -> bytes:
@@ -141,7 +141,7 @@ class SiteCipher:
             # SEAL would encode these without a word, as something else.
             if values.size and not 0 <= values.min() <= values.max() < modulus:
                 raise ValueError("a slot lies outside [0, modulus)")
-            tail = expand(os.urandom(32), filling, modulus)
+            tail = expand(os.urandom(32), filling, modulus=modulus)
             padded = np.concatenate([values.astype(np.uint64), tail])
             return [self._masked(padded[i : i + slots]) for i in range(0, padded.size, slots)]
         floats = np.concatenate([values.astype(np.float64), np.zeros(filling)])

@@ -83,7 +83,7 @@ class MaskEntry:
         return hashlib.sha256(json.dumps(place).encode()).hexdigest()
 
 
-def expand(key: bytes, size: int, modulus: int = PLAIN_MODULUS) -> NDArray[np.uint64]:
+def expand(key: bytes, size: int, *, modulus: int = PLAIN_MODULUS) -> NDArray[np.uint64]:
     """Return integers uniform in [0, modulus) from AES-256-CTR, by rejection; no modulo bias.
 
     Args:
@@ -113,7 +113,7 @@ def _derive(secret: bytes, entry: MaskEntry, info: bytes) -> bytes:
 
 
 def add_mod(
-    left: NDArray[np.uint64], right: NDArray[np.uint64], modulus: int = PLAIN_MODULUS
+    left: NDArray[np.uint64], right: NDArray[np.uint64], *, modulus: int = PLAIN_MODULUS
 ) -> NDArray[np.uint64]:
     """Return the sum of values in [0, modulus), reduced."""
     total = left + right
@@ -123,10 +123,10 @@ def add_mod(
 
 
 def subtract_mod(
-    left: NDArray[np.uint64], right: NDArray[np.uint64], modulus: int = PLAIN_MODULUS
+    left: NDArray[np.uint64], right: NDArray[np.uint64], *, modulus: int = PLAIN_MODULUS
 ) -> NDArray[np.uint64]:
     """Return the difference of values in [0, modulus), reduced."""
-    return add_mod(left, np.uint64(modulus) - right, modulus)
+    return add_mod(left, np.uint64(modulus) - right, modulus=modulus)
 
 
 def pairwise_mask(
@@ -134,6 +134,7 @@ def pairwise_mask(
     shared_secrets: Mapping[str, bytes],
     entry: MaskEntry,
     size: int,
+    *,
     modulus: int = PLAIN_MODULUS,
 ) -> NDArray[np.uint64]:
     """Return the sum of a site's signed pairwise masks; over the cohort these add to 0.
@@ -154,16 +155,16 @@ def pairwise_mask(
             raise ValueError(f"no shared secret with {peer}")
         first, second = sorted((site, peer))
         key = _derive(shared_secrets[peer], entry, entry.info("pair", first, second))
-        stream = expand(key, size, modulus)
+        stream = expand(key, size, modulus=modulus)
         total += stream if site == first else np.uint64(modulus) - stream
     return total % np.uint64(modulus)
 
 
 def self_mask(
-    seed: bytes, site: str, entry: MaskEntry, size: int, modulus: int = PLAIN_MODULUS
+    seed: bytes, site: str, entry: MaskEntry, size: int, *, modulus: int = PLAIN_MODULUS
 ) -> NDArray[np.uint64]:
     """Return the self mask of one site for one entry."""
-    return expand(_derive(seed, entry, entry.info("self", site)), size, modulus)
+    return expand(_derive(seed, entry, entry.info("self", site)), size, modulus=modulus)
 
 
 def seed_commitment(seed: bytes, site: str, entry: MaskEntry) -> bytes:
@@ -175,13 +176,14 @@ def remove_self_masks(
     slots: NDArray[np.uint64],
     seeds: Mapping[str, bytes],
     entry: MaskEntry,
+    *,
     modulus: int = PLAIN_MODULUS,
 ) -> NDArray[np.uint64]:
     """Return the decrypted sum without the survivors' self masks."""
     total = np.zeros(slots.size, dtype=np.uint64)  # as above: no overflow below 2^18 sites
     for site in entry.cohort:
-        total += self_mask(seeds[site], site, entry, slots.size, modulus)
-    return subtract_mod(slots, total % np.uint64(modulus), modulus)
+        total += self_mask(seeds[site], site, entry, slots.size, modulus=modulus)
+    return subtract_mod(slots, total % np.uint64(modulus), modulus=modulus)
 
 
 def commitments_match(

@@ -101,11 +101,11 @@ class UpdateCipher:
         modulus = MODULI[plan.scheme]
         slots = pack(update, plan.lanes, plan.scheme)
         masks = add_mod(
-            pairwise_mask(site, secrets, entry, slots.size, modulus),
-            self_mask(seed, site, entry, slots.size, modulus),
-            modulus,
+            pairwise_mask(site, secrets, entry, slots.size, modulus=modulus),
+            self_mask(seed, site, entry, slots.size, modulus=modulus),
+            modulus=modulus,
         )
-        return self._cipher.encrypt(add_mod(slots, masks, modulus))
+        return self._cipher.encrypt(add_mod(slots, masks, modulus=modulus))
 
     def reveal(
         self, aggregate: Sequence[bytes], seeds: Mapping[str, bytes], entry: MaskEntry
@@ -127,7 +127,7 @@ class UpdateCipher:
         else:
             size = slot_count(plan.n_parameters, plan.lanes)
             slots = self._cipher.decrypt(aggregate, size).astype(np.uint64)
-            unmasked = remove_self_masks(slots, seeds, entry, MODULI[plan.scheme])
+            unmasked = remove_self_masks(slots, seeds, entry, modulus=MODULI[plan.scheme])
             total = unpack(unmasked, plan.n_parameters, plan.lanes, plan.scheme)
         return total / plan.steps_per_unit
 

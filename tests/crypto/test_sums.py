@@ -22,10 +22,10 @@ def masked(request: pytest.FixtureRequest):
 
 def masks_that_cancel(sites: int, size: int, modulus: int) -> list[np.ndarray]:
     """Return uniform masks whose sum is 0: all but one are drawn, the last one is the rest."""
-    masks = [expand(site.to_bytes(32, "big"), size, modulus) for site in range(sites - 1)]
+    masks = [expand(site.to_bytes(32, "big"), size, modulus=modulus) for site in range(sites - 1)]
     rest = np.zeros(size, dtype=np.uint64)
     for mask in masks:
-        rest = subtract_mod(rest, mask, modulus)
+        rest = subtract_mod(rest, mask, modulus=modulus)
     return [*masks, rest]
 
 
@@ -34,7 +34,7 @@ def summed(parties, slots: list[np.ndarray], size: int) -> np.ndarray:
     modulus = MODULI[parties.scheme]
     masks = masks_that_cancel(len(slots), slots[0].size, modulus)
     uploads = [
-        parties.site.encrypt(add_mod(own, mask, modulus))
+        parties.site.encrypt(add_mod(own, mask, modulus=modulus))
         for own, mask in zip(slots, masks, strict=True)
     ]
     return parties.site.decrypt(parties.aggregator.add(uploads), size)
@@ -175,8 +175,8 @@ def one_upload_decrypted(parties, update: np.ndarray, *, with_mask: bool) -> np.
     modulus = MODULI[parties.scheme]
     slots = pack(update, 2, parties.scheme)
     if with_mask:
-        mask = expand(np.random.default_rng(5).bytes(32), slots.size, modulus)
-        slots = add_mod(slots, mask, modulus)
+        mask = expand(np.random.default_rng(5).bytes(32), slots.size, modulus=modulus)
+        slots = add_mod(slots, mask, modulus=modulus)
     return parties.site.decrypt(parties.site.encrypt(slots), slots.size).astype(np.uint64)
 
 
@@ -238,11 +238,11 @@ def chunk_of(first: list[int], second: list[int]) -> bytes:
 def test_unseeded_uploads_have_the_same_exact_sum(masked) -> None:
     site, aggregator = unseeded(masked)
     modulus = MODULI[masked.scheme]
-    slots = [expand(bytes([n]) * 32, POLY_DEGREE, modulus) for n in range(3)]
+    slots = [expand(bytes([n]) * 32, POLY_DEGREE, modulus=modulus) for n in range(3)]
 
     total = site.decrypt(aggregator.add([site.encrypt(own) for own in slots]), POLY_DEGREE)
 
-    expected = add_mod(add_mod(slots[0], slots[1], modulus), slots[2], modulus)
+    expected = add_mod(add_mod(slots[0], slots[1], modulus=modulus), slots[2], modulus=modulus)
     np.testing.assert_array_equal(total, expected)
 
 
@@ -262,7 +262,7 @@ def test_an_aggregator_takes_only_the_form_that_the_plan_names(masked) -> None:
 def rushed(masked):
     """Two honest unseeded uploads, and one that takes back the second polynomial of both."""
     site, _ = unseeded(masked)
-    slots = [expand(bytes([n]) * 32, POLY_DEGREE, MODULI[masked.scheme]) for n in range(3)]
+    slots = [expand(bytes([n]) * 32, POLY_DEGREE, modulus=MODULI[masked.scheme]) for n in range(3)]
     honest = [site.encrypt(own)[0] for own in slots[:2]]
     prime, _ = PRIMES[masked.scheme]
     seconds = [polynomials(chunk)[1] for chunk in honest]
