@@ -37,7 +37,7 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
   privacy=strict|balanced|explore|none   privacy.epsilon privacy.delta privacy.noise=shared|local
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries
       privacy.excess_components
-  crypto=bfv|ckks|none   crypto.lanes=2|3 crypto.grid_steps
+  crypto=bfv|ckks_packed|ckks|none   crypto.lanes=2|3 crypto.grid_steps crypto.unseeded
       crypto.neighbours=N (masks with N sites only: for many sites)   crypto.rotate_every=ROUNDS
   task=churn|intent
   data=NAME   data.path data.partition=natural|iid|dirichlet data.alpha data.min_rows

@@ -31,6 +31,7 @@ class Header:
     cohort_hash: str
     session: str
     key_id: str
+    parameters: str  # fingerprint of the HE parameters
     n_parameters: int
     lengths: list[int]  # bytes of each chunk
     payload_sha256: str
@@ -92,6 +93,7 @@ class Expected:
     cohort_hash: str
     session: str
     key_id: str
+    parameters: str
     n_parameters: int
     n_chunks: int
     chunk_bytes: tuple[int, int]  # least and largest length of a chunk
@@ -117,6 +119,7 @@ def seal_upload(
         cohort_hash=expected.cohort_hash,
         session=expected.session,
         key_id=expected.key_id,
+        parameters=expected.parameters,
         n_parameters=expected.n_parameters,
         lengths=[len(chunk) for chunk in chunks],
         payload_sha256=digest_chunks(chunks).hex(),
@@ -150,6 +153,7 @@ def open_upload(envelope: Envelope, identity: bytes, expected: Expected) -> Head
         and header.cohort_hash == expected.cohort_hash
         and header.session == expected.session
         and header.key_id == expected.key_id
+        and header.parameters == expected.parameters
         and header.n_parameters == expected.n_parameters
         and header.lengths == [len(chunk) for chunk in envelope.chunks]
         and len(envelope.chunks) == expected.n_chunks

@@ -1,16 +1,16 @@
-"""Signed integers in lanes of a BFV slot; the sum of packed slots is the packed sum.
+"""Signed integers in lanes of a slot; the sum of packed slots is the packed sum.
 
-A slot is the signed number sum_j q_j 2^(width j), reduced mod t and nothing else; nothing
-saturates. Decoding is signed, lane by lane, so it is exact whenever the magnitude of every *total*
-stays below 2^(width - 1).
+A slot is the signed number sum_j q_j 2^(width j), reduced mod the scheme's modulus and nothing
+else; nothing saturates. Decoding is signed, lane by lane, so it is exact whenever the magnitude of
+every *total* stays below 2^(width - 1).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.crypto.parameters import LANE_BITS, PLAIN_MODULUS
+from fedcc.crypto.parameters import MODULI, Scheme, lane_bits
 
-_SAFE_SHIFT = 16  # t has 46 bits, so a reduced value shifted by this stays inside int64
+_SAFE_SHIFT = 16  # a modulus has at most 46 bits, so a value shifted by this stays inside int64
 
 
 def slot_count(n_values: int, lanes: int) -> int:
@@ -18,39 +18,44 @@ def slot_count(n_values: int, lanes: int) -> int:
     return -(-n_values // lanes)
 
 
-def pack(values: NDArray[np.int64], lanes: int) -> NDArray[np.uint64]:
-    """Return packed slots in [0, t), shape `(ceil(n / lanes),)`.
+def pack(values: NDArray[np.int64], lanes: int, scheme: Scheme = "bfv") -> NDArray[np.uint64]:
+    """Return packed slots in [0, modulus), shape `(ceil(n / lanes),)`.
 
     Args:
         values: signed integers, shape `(n,)`.
-        lanes: 2 (of 23 bits) or 3 (of 15 bits).
+        lanes: 2 or 3 to a slot.
+        scheme: a masked one; it fixes the modulus and the width of a lane.
 
     Nothing fails or saturates, however large a value is: a failure would tell about it.
     """
+    modulus, width = MODULI[scheme], lane_bits(scheme, lanes)
     padded = np.concatenate([values, np.zeros(-values.size % lanes, dtype=np.int64)])
     slots = np.zeros(padded.size // lanes, dtype=np.int64)
     for lane in range(lanes):
-        part = np.mod(padded[lane::lanes], PLAIN_MODULUS)
-        left = LANE_BITS[lanes] * lane
+        part = np.mod(padded[lane::lanes], modulus)
+        left = width * lane
         while left:
             step = min(left, _SAFE_SHIFT)
-            part = np.mod(part << step, PLAIN_MODULUS)
+            part = np.mod(part << step, modulus)
             left -= step
-        slots = np.mod(slots + part, PLAIN_MODULUS)
+        slots = np.mod(slots + part, modulus)
     return slots.astype(np.uint64)
 
 
-def unpack(slots: NDArray[np.uint64], n_values: int, lanes: int) -> NDArray[np.int64]:
+def unpack(
+    slots: NDArray[np.uint64], n_values: int, lanes: int, scheme: Scheme = "bfv"
+) -> NDArray[np.int64]:
     """Return the signed integers of packed slots, shape `(n_values,)`.
 
     Args:
-        slots: values in [0, t), for instance a decrypted and unmasked sum.
+        slots: values in [0, modulus), for instance a decrypted and unmasked sum.
         n_values: how many numbers were packed.
         lanes: as in `pack`.
+        scheme: as in `pack`.
     """
-    width = LANE_BITS[lanes]
+    modulus, width = MODULI[scheme], lane_bits(scheme, lanes)
     rest = slots.astype(np.int64)
-    rest = np.where(rest > PLAIN_MODULUS // 2, rest - PLAIN_MODULUS, rest)
+    rest = np.where(rest > modulus // 2, rest - modulus, rest)
     half = 1 << (width - 1)
     parts = []
     for _ in range(lanes):

@@ -155,7 +155,7 @@ def _checked_plan(settings: SimulationSettings) -> RunPlan:
         run=secrets.token_hex(8),
         public_seed=secrets.randbelow(2**62) if settings.seed is None else settings.seed,
     )
-    if plan.masked:
+    if plan.masked and plan.seeded:
         contexts.check_seed_compression()
     return plan
 

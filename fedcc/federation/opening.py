@@ -23,6 +23,7 @@ from fedcc.crypto.masks import (
     pairwise_mask,
     self_mask,
 )
+from fedcc.crypto.parameters import MODULI
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.closing import opened_parts, split_seeds
 from fedcc.federation.epoch_record import EpochRecord
@@ -44,10 +45,10 @@ def upload_masks(
         peer: own.secret_with(record.by_site[peer].mask_key(record.epoch, entry.number))
         for peer in entry.peers(site)
     }
-    size = slots_of(plan)
-    return add_mod(
-        pairwise_mask(site, shared, entry, size), self_mask(secrets.self_seed, site, entry, size)
-    )
+    size, modulus = slots_of(plan), MODULI[plan.scheme]
+    pairs = pairwise_mask(site, shared, entry, size, modulus=modulus)
+    own_mask = self_mask(secrets.self_seed, site, entry, size, modulus=modulus)
+    return add_mod(pairs, own_mask, modulus=modulus)
 
 
 def excess_part(plan: RunPlan, entry: MaskEntry, site: str, part: int, seed: bytes) -> Vector:
@@ -81,7 +82,8 @@ def remaining_masks(
         public = record.by_site[survivor].mask_key(record.epoch, closed.entry)
         pairs[dropped, survivor] = keys[dropped].secret_with(public)
     seeds = {site: closed.seeds[site] for site in closed.survivors}
-    return _masks(entry, tuple(seeds.items()), tuple(pairs.items()), slots_of(plan))
+    modulus = MODULI[plan.scheme]
+    return _masks(entry, tuple(seeds.items()), tuple(pairs.items()), slots_of(plan), modulus)
 
 
 @lru_cache(maxsize=1)
@@ -90,8 +92,9 @@ def _masks(
     seeds: tuple[tuple[str, bytes], ...],
     pairs: tuple[tuple[tuple[str, str], bytes], ...],
     size: int,
+    modulus: int,
 ) -> Slots:
-    masks = masks_of_survivors(entry, dict(seeds), dict(pairs), size)
+    masks = masks_of_survivors(entry, dict(seeds), dict(pairs), size, modulus=modulus)
     masks.flags.writeable = False
     return masks
 

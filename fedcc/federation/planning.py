@@ -1,7 +1,10 @@
 """From settings to the public plan: calibration, grid and step rule, before anything is spent."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
+from fedcc.crypto.parameters import CryptoSettings, Lanes, lane_capacity
 from fedcc.errors import ConfigError
 from fedcc.federation.protected_unit import protected_unit, public_kept_rows, public_units
 from fedcc.federation.run_plan import RunPlan
@@ -16,7 +19,7 @@ from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter
 from fedcc.privacy.accounting import epsilon
 from fedcc.privacy.calibration import calibrate, check_delta, tolerated
 from fedcc.privacy.excess_noise import noise_levels
-from fedcc.privacy.noise_shares import choose_grid
+from fedcc.privacy.noise_shares import Grid, choose_grid
 from fedcc.tasks.task import FeatureRecipe
 from fedcc.training.dp_sgd import NORM_SLACK
 
@@ -124,16 +127,19 @@ def make_plan(
         collusion=collusion,
         masked=crypto.masked,
     )
-    grid = choose_grid(
-        capacity=crypto.capacity,
+    public_rows = public_units(unit, settings.data)[0]
+    fit = functools.partial(
+        choose_grid,
         n_sites=len(names),
         own_variance=noise.own_variance,
         kept_variance=noise.kept_variance,
         max_grad_norm=settings.training.max_grad_norm,
-        public_rows=public_units(unit, settings.data)[0],
+        public_rows=public_rows,
         coordinates=n_parameters * attempts,
         grid_steps=crypto.grid_steps,
     )
+    everything = public_rows * settings.training.max_grad_norm if noise.own_variance else None
+    lanes, grid = lanes_and_grid(crypto, lambda capacity: fit(capacity=capacity), everything)
     return RunPlan(
         run=run,
         task=settings.task.name,
@@ -168,7 +174,8 @@ def make_plan(
         steps_per_unit=grid.steps_per_unit,
         box=grid.box,
         scheme=crypto.scheme,
-        lanes=crypto.lanes,
+        lanes=lanes,
+        seeded=not crypto.unseeded,
         neighbours=mask_neighbours(
             crypto.neighbours,
             n_sites=len(names),
@@ -183,6 +190,35 @@ def make_plan(
         normaliser=privacy.rate * public_kept_rows(unit, settings.data),
         tail_fraction=settings.training.tail_fraction,
     )
+
+
+def lanes_and_grid(
+    crypto: CryptoSettings, fit: Callable[[int], Grid], everything: float | None
+) -> tuple[Lanes, Grid]:
+    """Return how many parameters share a slot, and the grid on which they fit.
+
+    Left to choose, three lanes are taken where nothing is lost by it: each noise share spans
+    enough grid steps, no sum of the run overflows and no possible sum of a site is clamped.
+
+    Args:
+        crypto: the settings.
+        fit: the finest grid for a lane's capacity, from `choose_grid`.
+        everything: largest coordinate of a site that owns all public rows; `None` without noise,
+            where nothing would hide a coarser grid.
+
+    Raises:
+        ConfigError: if the lanes that are asked for, or two, cannot hold the noise.
+    """
+    if crypto.lanes is None and everything is not None:
+        try:
+            grid = fit(lane_capacity(crypto.scheme, 3))
+        except ConfigError:
+            pass  # two lanes have room for more
+        else:
+            if grid.box >= everything:
+                return 3, grid
+    lanes: Lanes = crypto.lanes or 2
+    return lanes, fit(lane_capacity(crypto.scheme, lanes))
 
 
 def budget(plan: RunPlan, target: float | None) -> float | None:

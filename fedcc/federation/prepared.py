@@ -86,7 +86,7 @@ def prepare_new(
     )
     for warning in warnings:
         progress(Progress(kind="note", text=f"warning: {warning}"))
-    if plan.masked:
+    if plan.masked and plan.seeded:
         contexts.check_seed_compression()
     folder = RunFolder.create(
         settings.run.dir, settings.ledger.dir, settings.task.name, now=clock()

@@ -73,7 +73,8 @@ def describe_encryption(plan: RunPlan) -> str:
             f"encryption: plain float CKKS, {SECURITY_BITS}-bit, no masks (textbook baseline): any "
             "site can read every upload"
         )
+    name = "BFV" if plan.scheme == "bfv" else "packed CKKS"
     return (
-        f"encryption: on, BFV {SECURITY_BITS}-bit with pairwise and self masks ({PROFILE}), "
+        f"encryption: on, {name} {SECURITY_BITS}-bit with pairwise and self masks ({PROFILE}), "
         f"{plan.lanes} parameters a slot; the aggregator holds no key, the sites open sums only"
     )

@@ -29,6 +29,7 @@ from fedcc.crypto.masks import (
     pairwise_mask,
     self_mask,
 )
+from fedcc.crypto.parameters import MODULI
 from fedcc.federation.local_training import private_sum
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, UpdateCipher, slots_of
@@ -111,8 +112,10 @@ def own_masks(plan: RunPlan) -> Slots | None:
     own = MaskKey(os.urandom(32))
     peer = MaskKey(os.urandom(32)).public
     secrets = {site: own.secret_with(peer) for site in entry.peers(first)}
-    pairs = pairwise_mask(first, secrets, entry, size)
-    return add_mod(pairs, self_mask(os.urandom(SEED_BYTES), first, entry, size))
+    modulus = MODULI[plan.scheme]
+    pairs = pairwise_mask(first, secrets, entry, size, modulus=modulus)
+    own_mask = self_mask(os.urandom(SEED_BYTES), first, entry, size, modulus=modulus)
+    return add_mod(pairs, own_mask, modulus=modulus)
 
 
 def masks_of_all(plan: RunPlan) -> Slots | None:
@@ -120,7 +123,8 @@ def masks_of_all(plan: RunPlan) -> Slots | None:
     if not plan.masked:
         return None
     seeds = {site: os.urandom(SEED_BYTES) for site in plan.sites}
-    return masks_of_survivors(_entry(plan), seeds, {}, slots_of(plan))
+    modulus = MODULI[plan.scheme]
+    return masks_of_survivors(_entry(plan), seeds, {}, slots_of(plan), modulus=modulus)
 
 
 def _time_step(plan: RunPlan, public_rows: int) -> tuple[float, NDArray[np.int64]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedcc import config
-from fedcc.crypto.parameters import Scheme
+from fedcc.crypto.parameters import MASKED, Lanes, Scheme
 from fedcc.crypto.thresholds import threshold
 from fedcc.errors import ConfigError
 from fedcc.federation import survivors
@@ -56,7 +56,8 @@ class RunPlan:
     steps_per_unit: float
     box: float
     scheme: Scheme
-    lanes: Literal[2, 3]
+    lanes: Lanes
+    seeded: bool  # uploads travel as one polynomial and a seed; without masks it has no meaning
     neighbours: int  # sites that each site masks with, 0 for all others
     rotate_every: int  # rounds of an epoch
     step: Step
@@ -91,7 +92,7 @@ class RunPlan:
     @property
     def masked(self) -> bool:
         """Whether uploads carry masks."""
-        return self.scheme == "bfv"
+        return self.scheme in MASKED
 
     @property
     def recovers(self) -> bool:

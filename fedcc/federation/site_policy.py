@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedcc.crypto.parameters import LANE_BITS, MAX_EPOCH_ROUNDS, MIN_ENCRYPTED_SITES
+from fedcc.crypto.parameters import MAX_EPOCH_ROUNDS, MIN_ENCRYPTED_SITES, lane_capacity
 from fedcc.crypto.thresholds import tolerated_collusion_bound
 from fedcc.errors import PolicyViolation
 from fedcc.federation.run_plan import RunPlan
@@ -116,7 +116,7 @@ def _most_collusion(plan: RunPlan) -> int:
 def _grid_holds(plan: RunPlan) -> bool:
     return grid_fits(
         plan.grid,
-        capacity=1 << (LANE_BITS[plan.lanes] - 1),
+        capacity=lane_capacity(plan.scheme, plan.lanes),
         n_sites=len(plan.sites),
         own_variance=plan.own_variance,
         kept_variance=plan.noise_components.kept(0),

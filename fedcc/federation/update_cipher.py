@@ -11,7 +11,13 @@ from fedcc.crypto.contexts import AggregatorCipher, SiteCipher
 from fedcc.crypto.envelopes import Expected
 from fedcc.crypto.masks import MaskEntry, Slots, add_mod, subtract_mod
 from fedcc.crypto.packing import pack, slot_count, unpack
-from fedcc.crypto.parameters import ciphertext_bytes, slots_per_chunk
+from fedcc.crypto.parameters import (
+    MODULI,
+    ciphertext_bytes,
+    parameter_fingerprint,
+    parameter_line,
+    slots_per_chunk,
+)
 from fedcc.errors import EnvelopeError
 from fedcc.federation.run_plan import RunPlan
 
@@ -28,7 +34,7 @@ def chunk_bytes(plan: RunPlan, *, aggregate: bool) -> tuple[int, int]:
     """Return the least and largest length of a chunk."""
     if plan.scheme == "none":
         return 8 * plan.n_parameters, 8 * plan.n_parameters
-    return ciphertext_bytes(plan.scheme, aggregate=aggregate)
+    return ciphertext_bytes(plan.scheme, aggregate=aggregate, seeded=plan.seeded)
 
 
 def expected_upload(plan: RunPlan, site: str, entry: MaskEntry, key_name: str) -> Expected:
@@ -42,6 +48,7 @@ def expected_upload(plan: RunPlan, site: str, entry: MaskEntry, key_name: str) -
         cohort_hash=hashlib.sha256(json.dumps(entry.cohort).encode()).hexdigest(),
         session=entry.session.hex(),
         key_id=key_name,
+        parameters=parameter_fingerprint(plan.scheme),
         n_parameters=plan.n_parameters,
         n_chunks=chunk_count(plan),
         chunk_bytes=chunk_bytes(plan, aggregate=False),
@@ -62,7 +69,7 @@ class UpdateCipher:
         if plan.scheme != "none":
             if epoch_key is None:
                 raise EnvelopeError("the epoch key cannot be used")
-            self._cipher = SiteCipher(plan.scheme, epoch_key)
+            self._cipher = SiteCipher(plan.scheme, epoch_key, seeded=plan.seeded)
 
     def protect(self, update: NDArray[np.int64], masks: Slots | None) -> list[bytes]:
         """Return the chunks that leave the site.
@@ -78,7 +85,8 @@ class UpdateCipher:
             return self._cipher.encrypt(update / plan.steps_per_unit)
         if masks is None:
             raise ValueError("an upload of this scheme must be masked")
-        return self._cipher.encrypt(add_mod(pack(update, plan.lanes), masks))
+        slots = pack(update, plan.lanes, plan.scheme)
+        return self._cipher.encrypt(add_mod(slots, masks, modulus=MODULI[plan.scheme]))
 
     def reveal(self, aggregate: Sequence[bytes], masks: Slots | None) -> NDArray[np.float64]:
         """Return the sum over the survivors in gradient units, shape `(n_parameters,)`.
@@ -103,7 +111,8 @@ class UpdateCipher:
             raise ValueError("the masks of this sum are missing")
         else:
             slots = self._cipher.decrypt(aggregate, masks.size).astype(np.uint64)
-            total = unpack(subtract_mod(slots, masks), plan.n_parameters, plan.lanes)
+            unmasked = subtract_mod(slots, masks, modulus=MODULI[plan.scheme])
+            total = unpack(unmasked, plan.n_parameters, plan.lanes, plan.scheme)
         return total / plan.steps_per_unit
 
 
@@ -116,16 +125,16 @@ class AggregateSum:
     """The aggregator's side: checks and adds what it cannot read."""
 
     def __init__(self, plan: RunPlan, parameters: bytes | None) -> None:
-        """Load HE parameters, which must hold no key.
+        """Take up HE parameters, which must be those of the plan's scheme and hold no key.
 
         Raises:
-            EnvelopeError: if they are missing, hold a key or cannot be used.
+            EnvelopeError: if they are missing, hold a key or are others.
         """
         self._cipher: AggregatorCipher | None = None
         if plan.scheme != "none":
-            if parameters is None or len(parameters) > 4096:
-                raise EnvelopeError("the HE parameters cannot be used")
-            self._cipher = AggregatorCipher(parameters)
+            if parameters != parameter_line(plan.scheme):
+                raise EnvelopeError("the HE parameters are not those of the plan")
+            self._cipher = AggregatorCipher(parameters, seeded=plan.seeded)
 
     def check(self, chunks: Sequence[bytes]) -> None:
         """Refuse an upload that cannot be added.

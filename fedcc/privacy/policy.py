@@ -29,7 +29,7 @@ class PrivacyPolicy:
     max_interactions: int  # rows of a customer that a plan may use at most
     sites_per_customer: int  # sites at which a plan must protect a customer at least
     noise_modes: tuple[NoiseMode, ...]
-    schemes: tuple[Literal["bfv", "ckks", "none"], ...]
+    schemes: tuple[Literal["bfv", "ckks_packed", "ckks", "none"], ...]
     min_sites: int
     min_collusion: int
     max_rounds: int
@@ -74,8 +74,8 @@ def check_production(policy: PrivacyPolicy) -> None:
         )
     if "none" in policy.noise_modes:
         raise ValueError("noise_modes: 'none' protects nobody; admit shared, local or both")
-    if set(policy.schemes) != {"bfv"}:
-        raise ValueError("schemes: a policy can admit bfv only")
+    if not set(policy.schemes) <= {"bfv", "ckks_packed"}:
+        raise ValueError("schemes: a policy can admit bfv and ckks_packed, which mask, only")
     if policy.min_sites < LEAST_SITES:
         raise ValueError(f"min_sites must be at least {LEAST_SITES}, got {policy.min_sites}")
 

@@ -36,10 +36,15 @@ def bfv() -> Parties:
 
 
 @pytest.fixture(scope="session")
+def ckks_packed() -> Parties:
+    return make_parties("ckks_packed")
+
+
+@pytest.fixture(scope="session")
 def ckks() -> Parties:
     return make_parties("ckks")
 
 
-@pytest.fixture(params=["bfv", "ckks"])
+@pytest.fixture(params=["bfv", "ckks_packed", "ckks"])
 def parties(request: pytest.FixtureRequest) -> Parties:
     return request.getfixturevalue(request.param)

@@ -29,11 +29,19 @@ EXPECTED = Expected(
     cohort_hash="c0" * 32,
     session="40" * 32,
     key_id="1d" * 16,
+    parameters="9a" * 32,
     n_parameters=12_345,
     n_chunks=2,
     chunk_bytes=(11, 11),
 )
-SEALED = seal_upload(KEYS, EXPECTED, CHUNKS, seed_commitment=COMMITMENT, rounds_applied=2)
+
+
+def sealed_as(expected: Expected, chunks: list[bytes]) -> Envelope:
+    own = {"seed_commitment": COMMITMENT, "rounds_applied": 2}  # what a site says of itself
+    return seal_upload(KEYS, expected, chunks, **own)
+
+
+SEALED = sealed_as(EXPECTED, CHUNKS)
 HEADER = Header.from_bytes(SEALED.header)
 TRUTH = asdict(HEADER)
 
@@ -48,6 +56,7 @@ LIES: dict[str, object] = {
     "cohort_hash": "c1" * 32,
     "session": "41" * 32,
     "key_id": "1e" * 16,
+    "parameters": "9b" * 32,
     "n_parameters": 12_346,
     "lengths": [11, 12],
     "payload_sha256": "00" * 32,
@@ -168,6 +177,7 @@ PLACES: dict[str, object] = {
     "cohort_hash": "c1" * 32,
     "session": "41" * 32,
     "key_id": "1e" * 16,
+    "parameters": "9b" * 32,
     "n_parameters": 12_346,
     "n_chunks": 3,
     "chunk_bytes": (12, 20),
@@ -219,7 +229,7 @@ def test_another_payload_is_refused(chunks: list[bytes]) -> None:
 @pytest.mark.parametrize("size", [0, 10, 12, 100_000])
 def test_a_chunk_of_another_length_is_refused_even_if_its_site_signed_it(size: int) -> None:
     chunks = [CHUNKS[0], bytes(size)]
-    sealed = seal_upload(KEYS, EXPECTED, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(EXPECTED, chunks)
 
     assert_refused(sealed)
 
@@ -227,7 +237,7 @@ def test_a_chunk_of_another_length_is_refused_even_if_its_site_signed_it(size: i
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_another_number_of_chunks_is_refused_even_if_its_site_signed_it(count: int) -> None:
     chunks = [bytes(11)] * count
-    sealed = seal_upload(KEYS, EXPECTED, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(EXPECTED, chunks)
 
     assert_refused(sealed)
 
@@ -278,7 +288,7 @@ def test_a_header_that_is_too_long_is_refused_even_if_it_is_true() -> None:
     many = replace(EXPECTED, n_chunks=MAX_HEADER_BYTES // 2, chunk_bytes=(0, 0))
     chunks = [b""] * many.n_chunks  # two characters each in the list of lengths
 
-    sealed = seal_upload(KEYS, many, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(many, chunks)
 
     assert_refused(sealed, many)
 
@@ -287,7 +297,7 @@ def test_a_header_may_fill_what_is_allowed() -> None:
     many = replace(EXPECTED, n_chunks=MAX_HEADER_BYTES // 2 - 1000, chunk_bytes=(0, 0))
     chunks = [b""] * many.n_chunks
 
-    sealed = seal_upload(KEYS, many, chunks, seed_commitment=COMMITMENT, rounds_applied=2)
+    sealed = sealed_as(many, chunks)
 
     assert open_upload(sealed, KEYS.identity, many).lengths == [0] * many.n_chunks
 

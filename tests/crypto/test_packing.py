@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedcc.crypto.packing import pack, slot_count, unpack
-from fedcc.crypto.parameters import LANE_BITS, PLAIN_MODULUS
+from fedcc.crypto.parameters import PACKED_MODULUS, PLAIN_MODULUS
 
+LANE_BITS = {2: 23, 3: 15}  # widths of the reference, for 46 bits
+PACKED_LANE_BITS = {2: 21, 3: 14}  # and for the 42 bits of packed CKKS
 LANES = sorted(LANE_BITS)
 FAR = (1 << 39, -(1 << 39), np.iinfo(np.int64).max, np.iinfo(np.int64).min)
 values_of_a_site = st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=13)
@@ -160,3 +162,31 @@ def test_a_value_far_outside_its_lane_is_reduced_mod_t_and_nothing_fails(
 
     # Python's own integers, which never overflow.
     assert slots.tolist() == [(5 + (int(value) << width)) % PLAIN_MODULUS]
+
+
+@given(values=values_of_a_site, lanes=lane_counts)
+def test_a_slot_of_packed_ckks_has_its_own_modulus_and_widths(
+    values: list[int], lanes: int
+) -> None:
+    slots = pack(np.array(values, dtype=np.int64), lanes, "ckks_packed")
+
+    padded, width = [*values, *[0] * (-len(values) % lanes)], PACKED_LANE_BITS[lanes]
+    cells = [padded[start : start + lanes] for start in range(0, len(padded), lanes)]
+    by_hand = [sum(q << (width * j) for j, q in enumerate(cell)) % (1 << 42) for cell in cells]
+    assert slots.tolist() == by_hand
+    assert PACKED_MODULUS == 1 << 42
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_packed_ckks_holds_the_edge_of_every_lane_and_not_one_more(lanes: int, sign: int) -> None:
+    top = (1 << (PACKED_LANE_BITS[lanes] - 1)) - 1
+    fits, beyond = np.full(lanes, sign * top), np.full(lanes, top + 1)
+
+    decoded = [
+        unpack(pack(values, lanes, "ckks_packed"), lanes, lanes, "ckks_packed").tolist()
+        for values in (fits, beyond)
+    ]
+
+    assert decoded[0] == fits.tolist()
+    assert decoded[1] != beyond.tolist()

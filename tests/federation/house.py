@@ -288,7 +288,7 @@ class Builder:
 
     def plan(self, *overrides: str, n_sites: int = 4) -> RunPlan:
         """Return the plan of the settings."""
-        given = ["data=calls", f"sites={n_sites}", "rounds=3", *overrides]
+        given = ["data=calls", f"sites={n_sites}", "rounds=3", "crypto.lanes=2", *overrides]
         settings = simulation_settings(config.compose("simulate", given, self.calls))
         return make_plan(settings, RECIPE, 1, run="run", public_seed=1)
 

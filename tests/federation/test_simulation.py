@@ -113,6 +113,31 @@ def test_all_schemes_and_a_real_wire_give_the_same_model_for_the_same_seed(run_c
     np.testing.assert_allclose(models["ckks"], models["none"], atol=1e-4)
 
 
+def test_packed_ckks_gives_the_model_of_plain_integers_to_the_bit(run_calls: Run) -> None:
+    grid = ["crypto.grid_steps=16", "seed=5"]  # a finer one would not fit into 21 bits
+
+    packed, plain = (
+        run_calls(f"crypto={name}", *grid, folder=name) for name in ("ckks_packed", "none")
+    )
+
+    left, right = (read_tensors(run.run_dir / "model.safetensors") for run in (packed, plain))
+    np.testing.assert_array_equal(left["weight"], right["weight"])
+    assert packed.summary["crypto"]["scheme"] == "ckks_packed"
+    assert packed.summary["crypto"]["profile"] == "fedcc-he-1"
+
+
+def test_unseeded_uploads_give_the_same_model_for_twice_the_bytes(run_calls: Run) -> None:
+    seeded, unseeded = (
+        run_calls(f"crypto.unseeded={wanted}", "seed=5", folder=wanted)
+        for wanted in ("false", "true")
+    )
+
+    left, right = (read_tensors(run.run_dir / "model.safetensors") for run in (seeded, unseeded))
+    np.testing.assert_array_equal(left["weight"], right["weight"])
+    per_parameter = [r.summary["crypto"]["upload_bytes_per_parameter"] for r in (seeded, unseeded)]
+    assert per_parameter[1] / per_parameter[0] == pytest.approx(65_536 / 32_832)
+
+
 def test_masks_along_a_ring_give_the_same_model(run_calls: Run) -> None:
     everyone = run_calls("seed=5", "sites=7", folder="all")
     ring = run_calls("seed=5", "sites=7", "crypto.neighbours=2", folder="ring")
@@ -181,6 +206,7 @@ def test_the_three_epsilons_are_ordered_and_cross_checked(run_calls: Run) -> Non
         ([], []),
         (["privacy.noise=local"], []),
         (["privacy=none"], ["privacy_none"]),
+        (["crypto=ckks_packed"], []),
         (["crypto=none"], ["crypto_none", "outsiders_only"]),
         (["crypto=ckks"], ["crypto_ckks_float", "outsiders_only"]),
         (["crypto=none", "privacy.noise=local"], ["crypto_none"]),

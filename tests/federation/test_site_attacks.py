@@ -830,17 +830,14 @@ def test_a_constant_added_to_the_aggregate_without_a_key_is_no_oracle(
 ) -> None:
     # BFV is malleable: whoever holds the parameters can add a plaintext. If a weight could be blown
     # up to infinity, 0 * inf at a site would tell whether some row has a zero in that column.
-    import tenseal
     import tenseal.sealapi as seal
 
-    from fedcc.crypto.contexts import _Ciphertexts, parameter_bytes
+    from fedcc.crypto.seal_streams import Ciphertexts, seal_context
 
     h = house()
     entry = h.entry()
     replies = h.uploads(entry)
-    key = h.key
-    context = tenseal.context_from(parameter_bytes(key), n_threads=1).seal_context().data
-    wire, plain = _Ciphertexts(context, "bfv"), seal.Plaintext()
+    context, wire, plain = seal_context("bfv"), Ciphertexts("bfv"), seal.Plaintext()
     seal.BatchEncoder(context).encode([constant] * 4096, plain)
     total = wire.load(h.aggregate(replies)[0], seeded=False)
     seal.Evaluator(context).add_plain_inplace(total, plain)

@@ -46,7 +46,9 @@ POLICY = PrivacyPolicy(
 
 @pytest.fixture(scope="module")  # frozen: no test can change it for another
 def plan(calls: Path) -> RunPlan:
-    values = config.compose("simulate", ["data=calls", "sites=5", "rounds=3"], calls)
+    values = config.compose(
+        "simulate", ["data=calls", "sites=5", "rounds=3", "crypto.lanes=2"], calls
+    )
     values["privacy"]["min_sites"] = 4
     return make_plan(simulation_settings(values), RECIPE, 1, run="run", public_seed=1)
 
@@ -114,9 +116,10 @@ WEAKER: list[tuple[str, Any, str]] = [
     ("rotate_every", 51, "rotate_every"),
 ]
 # Fields that change what is learnt, never what an upload reveals; only the hash of the approved
-# plan guards them (and, at `begin`, the site's own recipe: shapes and features).
+# plan guards them (and, at `begin`, the site's own recipe: shapes and features). Without seeds a
+# site could help the aggregator to open a sum, which it could do with its key just as well.
 FREE = (
-    "run model n_parameters features_sha256 n_features hidden n_outputs public_seed prior "
+    "seeded run model n_parameters features_sha256 n_features hidden n_outputs public_seed prior "
     "prior_scale step learning_rate logit_scale momentum normaliser tail_fraction"
 ).split()
 
