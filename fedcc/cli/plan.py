@@ -141,7 +141,8 @@ def _noise(record: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "noise",
             f"{privacy['noise']}, multiplier {noise['multiplier']:.4f}; one site's part has "
-            f"variance {noise['share_variance']:.4f} (sd {noise['share_sd']:.4f}) per coordinate",
+            f"variance {noise['share_variance']:.4f} (sd {noise['share_sd']:.4f}) per coordinate"
+            + _kept(noise),
         ),
         (
             "steps",
@@ -154,6 +155,12 @@ def _noise(record: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"multiplier {row['noise_multiplier']:8.4f}, sd of one part {row['share_sd']:8.4f}"
         lines.append((f"  {row['rounds']} rounds", f"{text}{mark}"))
     return lines
+
+
+def _kept(noise: dict[str, Any]) -> str:
+    if noise["kept_variance"] == noise["share_variance"]:
+        return ""
+    return f", of which {noise['kept_variance']:.4f} stays when no site drops out"
 
 
 def _bytes(record: dict[str, Any]) -> list[tuple[str, str]]:

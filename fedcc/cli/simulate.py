@@ -36,6 +36,7 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
   site.policy=FILE (what the sites admit)   'site.max_epsilon={site-2: 0.5}'
   privacy=strict|balanced|explore|none   privacy.epsilon privacy.delta privacy.noise=shared|local
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries
+      privacy.excess_components
   crypto=bfv|ckks|none   crypto.lanes=2|3 crypto.grid_steps
       crypto.neighbours=N (masks with N sites only: for many sites)
   task=churn|intent

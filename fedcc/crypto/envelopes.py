@@ -13,7 +13,7 @@ from fedcc.crypto.masks import digest_chunks
 from fedcc.crypto.parameters import PROFILE
 from fedcc.errors import EnvelopeError
 
-VERSION = 1
+VERSION = 2
 MAX_HEADER_BYTES = 65_536
 
 
@@ -26,6 +26,7 @@ class Header:
     run: str
     round_number: int
     attempt: int
+    entry: int  # number of the one-time entry
     site: str
     cohort_hash: str
     session: str
@@ -86,6 +87,7 @@ class Expected:
     run: str
     round_number: int
     attempt: int
+    entry: int  # number of the one-time entry
     site: str
     cohort_hash: str
     session: str
@@ -110,6 +112,7 @@ def seal_upload(
         run=expected.run,
         round_number=expected.round_number,
         attempt=expected.attempt,
+        entry=expected.entry,
         site=expected.site,
         cohort_hash=expected.cohort_hash,
         session=expected.session,
@@ -142,6 +145,7 @@ def open_upload(envelope: Envelope, identity: bytes, expected: Expected) -> Head
         and header.run == expected.run
         and header.round_number == expected.round_number
         and header.attempt == expected.attempt
+        and header.entry == expected.entry
         and header.site == expected.site
         and header.cohort_hash == expected.cohort_hash
         and header.session == expected.session

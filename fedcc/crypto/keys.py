@@ -1,9 +1,9 @@
-"""A site's keys, the roster of public keys, and sealing bytes to one site.
+"""A site's identity, the roster of public keys, and keys that live for an epoch.
 
-Each site has an Ed25519 identity (agreed out of band) and, per run, two X25519 pairs: one for the
-sealed channel, one for masks. They are separate so that nothing that ever opens a mask can open the
-channel. Advertised keys are signed by the identity; a roster is trusted only if every identity is
-the agreed one.
+Each site has an Ed25519 identity, agreed out of band. For every epoch it makes X25519 keys: one for
+the sealed channel, which nothing ever opens, and one per one-time entry for masks, which may be
+recovered. They are separate so that nothing that ever opens a mask can open the channel. A roster
+is trusted only if every identity is the agreed one.
 """
 
 import hashlib
@@ -28,40 +28,33 @@ from fedcc.errors import EnvelopeError, ProtocolError, RecordError
 
 @dataclass(frozen=True)
 class Advert:
-    """What a site shows of its keys; everything is public."""
+    """What a site shows of itself when it joins a run; everything is public."""
 
     site: str
     identity: bytes  # Ed25519 public key, 32 bytes
-    channel: bytes  # X25519 public key, 32 bytes
-    mask: bytes  # X25519 public key, 32 bytes
-    signature: bytes  # by the identity, over run, site and both keys
+    signature: bytes  # by the identity, over run, site and identity
 
     def signed_bytes(self, run: str) -> bytes:
         """Return what the signature covers."""
-        keys = (self.identity.hex(), self.channel.hex(), self.mask.hex())
-        return json.dumps(["fedcc/advert/v1", run, self.site, *keys]).encode()
+        return json.dumps(["fedcc/advert/v2", run, self.site, self.identity.hex()]).encode()
 
 
 class SiteKeys:
-    """The private keys of one site."""
+    """The long-lived private key of one site: its identity."""
 
-    def __init__(self, identity: bytes, channel: bytes, mask: bytes) -> None:
-        """Load three private keys of 32 bytes each."""
-        self._raw = (identity, channel, mask)
+    def __init__(self, identity: bytes) -> None:
+        """Load a private key of 32 bytes."""
+        self._raw = identity
         self._identity = Ed25519PrivateKey.from_private_bytes(identity)
-        self._channel = X25519PrivateKey.from_private_bytes(channel)
-        self._mask = X25519PrivateKey.from_private_bytes(mask)
 
     @classmethod
     def create(cls) -> "SiteKeys":
-        """Return fresh keys from the operating system's generator."""
-        return cls(os.urandom(32), os.urandom(32), os.urandom(32))
+        """Return a fresh key from the operating system's generator."""
+        return cls(os.urandom(32))
 
     def to_json(self) -> bytes:
-        """Return the private keys for the site's own secrets file."""
-        names = ("identity", "channel", "mask")
-        pairs = zip(names, (raw.hex() for raw in self._raw), strict=True)
-        return json.dumps(dict(pairs)).encode()
+        """Return the private key for the site's own secrets file."""
+        return json.dumps({"identity": self._raw.hex()}).encode()
 
     @classmethod
     def from_json(cls, content: bytes, source: str) -> "SiteKeys":
@@ -71,8 +64,7 @@ class SiteKeys:
             RecordError: names the file and nothing of its content.
         """
         try:
-            values = json.loads(content)
-            return cls(*(bytes.fromhex(values[n]) for n in ("identity", "channel", "mask")))
+            return cls(bytes.fromhex(json.loads(content)["identity"]))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise RecordError(f"{source} does not hold the keys of a site.") from None
 
@@ -82,54 +74,82 @@ class SiteKeys:
         return self._identity.public_key().public_bytes_raw()
 
     def advert(self, site: str, run: str) -> Advert:
-        """Return the signed public keys."""
-        channel = self._channel_public
-        mask = self._mask.public_key().public_bytes_raw()
-        unsigned = Advert(site, self.identity, channel, mask, b"")
-        return Advert(site, self.identity, channel, mask, self.sign(unsigned.signed_bytes(run)))
+        """Return the signed public key."""
+        unsigned = Advert(site, self.identity, b"")
+        return Advert(site, self.identity, self.sign(unsigned.signed_bytes(run)))
 
     def sign(self, message: bytes) -> bytes:
         """Sign with the identity key; 64 bytes."""
         return self._identity.sign(message)
 
-    def mask_secret(self, peer: Advert) -> bytes:
-        """Return the X25519 secret of the mask keys with a peer.
+
+class MaskKey:
+    """The X25519 key of one entry; `secret_with` gives what two sites derive a pad from."""
+
+    def __init__(self, raw: bytes) -> None:
+        """Load a private key of 32 bytes.
 
         Raises:
-            EnvelopeError: if the peer's key cannot be used.
+            EnvelopeError: for another length.
         """
-        return _exchange(self._mask, peer.mask)
+        try:
+            self._private = X25519PrivateKey.from_private_bytes(raw)
+        except ValueError:
+            raise EnvelopeError("a private key cannot be used") from None
 
-    def seal(self, peer: Advert, content: bytes, label: str) -> bytes:
-        """Encrypt bytes to one site; `label` is bound in and must be equal when opening.
+    @property
+    def public(self) -> bytes:
+        """Public key, 32 bytes."""
+        return self._private.public_key().public_bytes_raw()
+
+    def secret_with(self, public: bytes) -> bytes:
+        """Return the X25519 secret with a public key.
 
         Raises:
-            EnvelopeError: if the peer's key cannot be used.
+            EnvelopeError: if that key cannot be used.
         """
-        key = self._channel_key(peer, self._channel_public, peer.channel, label)
+        return _exchange(self._private, public)
+
+
+class ChannelKey:
+    """The X25519 key by which a site seals bytes to another and opens what was sealed to it."""
+
+    def __init__(self, raw: bytes) -> None:
+        """Load a private key of 32 bytes."""
+        self._private = X25519PrivateKey.from_private_bytes(raw)
+        self.public = self._private.public_key().public_bytes_raw()
+
+    @classmethod
+    def create(cls) -> "ChannelKey":
+        """Return a fresh key from the operating system's generator."""
+        return cls(os.urandom(32))
+
+    def seal(self, receiver: bytes, content: bytes, label: str) -> bytes:
+        """Encrypt bytes to one channel key; `label` is bound in and must be equal when opening.
+
+        Raises:
+            EnvelopeError: if the receiver's key cannot be used.
+        """
         nonce = os.urandom(12)
+        key = self._key(receiver, self.public, receiver, label)
         return nonce + AESGCM(key).encrypt(nonce, content, label.encode())
 
-    def open(self, peer: Advert, sealed: bytes, label: str) -> bytes:
-        """Decrypt bytes that `peer` sealed to this site.
+    def open(self, sender: bytes, sealed: bytes, label: str) -> bytes:
+        """Decrypt bytes that the owner of another channel key sealed to this one.
 
         Raises:
             EnvelopeError: whatever is wrong, the message is the same.
         """
         try:
-            key = self._channel_key(peer, peer.channel, self._channel_public, label)
+            key = self._key(sender, sender, self.public, label)
             return AESGCM(key).decrypt(sealed[:12], sealed[12:], label.encode())
         except (InvalidTag, ValueError, EnvelopeError):
             raise EnvelopeError("a sealed message does not open") from None
 
-    @property
-    def _channel_public(self) -> bytes:
-        return self._channel.public_key().public_bytes_raw()
-
-    def _channel_key(self, peer: Advert, sender: bytes, receiver: bytes, label: str) -> bytes:
-        secret = _exchange(self._channel, peer.channel)
+    def _key(self, peer: bytes, sender: bytes, receiver: bytes, label: str) -> bytes:
+        secret = _exchange(self._private, peer)
         # Sender and receiver are bound in: a message does not open at the site that sealed it.
-        info = json.dumps(["fedcc/channel/v1", sender.hex(), receiver.hex(), label]).encode()
+        info = json.dumps(["fedcc/channel/v2", sender.hex(), receiver.hex(), label]).encode()
         return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(secret)
 
 

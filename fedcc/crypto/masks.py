@@ -1,13 +1,16 @@
 """Pairwise masks that cancel in the sum, and self masks that open only after agreement.
 
-Masks are uniform mod t. A pair's key comes from X25519 and HKDF-SHA256, with the session hash as
-salt and run, round, attempt and cohort in the info, so no pad is ever used twice. The self mask of
-a site comes from a fresh seed that the site commits to when it uploads and opens only after every
-survivor signed the same transcript; without that seed an upload stays closed to everybody.
+Masks are uniform mod t. A pair's key comes from the X25519 keys of one one-time entry and
+HKDF-SHA256, with the hash of the epoch as salt and run, round, attempt, entry and cohort in the
+info, so no pad is ever used twice. The self mask of a site comes from a seed that the site
+committed to before, and that opens only after a survivor set and the aggregate were co-signed;
+without that seed an upload stays closed to everybody. When a site drops out, its mask key of this
+one entry is recovered and the masks that it shares with survivors are taken off the sum; its self
+mask stays closed.
 
 With many sites each one masks with its neighbours on a ring alone. Such a ring with k neighbours a
-site stays connected when fewer than k sites are taken out, so up to k - 1 colluding sites still
-open nothing but the sum over all others.
+site stays connected when fewer than k sites are taken out, so up to k - 1 dropped or colluding
+sites still open nothing but the sum over all others.
 
 Sources: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
 2017; Bell et al., "Secure Single-Server Aggregation with (Poly)Logarithmic Overhead", 2020 (masks
@@ -17,7 +20,7 @@ RFC 7748 (X25519); NIST SP 800-38A (AES-CTR).
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,9 +32,10 @@ from numpy.typing import NDArray
 
 from fedcc.crypto.parameters import PLAIN_MODULUS
 from fedcc.errors import ProtocolError
+from fedcc.rng import ByteSource
 
 SEED_BYTES = 32
-_WORD_BITS = PLAIN_MODULUS.bit_length()
+Slots = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,11 @@ class MaskEntry:
     """
 
     run: str
+    number: int  # of the entry, one for each attempt of a run
     round_number: int
     attempt: int
     cohort: tuple[str, ...]
-    session: bytes  # hash of roster and plan, the salt of every mask key
+    session: bytes  # hash of roster, plan and epoch, the salt of every mask key
     neighbours: int  # sites that each site masks with: an even number, or 0 for all others
 
     def __post_init__(self) -> None:
@@ -73,22 +78,18 @@ class MaskEntry:
 
     def info(self, kind: str, *names: str) -> bytes:
         """Return the HKDF info of one key of this entry; no two entries share one."""
-        return json.dumps(["fedcc", kind, "v2", self._digest, *names]).encode()
+        return json.dumps(["fedcc", kind, "v3", self._digest, *names]).encode()
 
     @cached_property
     def _digest(self) -> str:
         """SHA-256 of all parts as JSON, which keeps them apart."""
         session = (self.session.hex(), self.neighbours)
-        place = (self.run, self.round_number, self.attempt, self.cohort, *session)
+        place = (self.run, self.number, self.round_number, self.attempt, self.cohort, *session)
         return hashlib.sha256(json.dumps(place).encode()).hexdigest()
 
 
-def expand(key: bytes, size: int) -> NDArray[np.uint64]:
-    """Return `size` integers uniform in [0, t) from AES-256-CTR, by rejection; no modulo bias.
-
-    Args:
-        key: 32 bytes, used for this call alone.
-        size: how many.
+def key_stream(key: bytes) -> ByteSource:
+    """Return the bytes of AES-256-CTR under a key of 32 bytes that is used for this alone.
 
     Raises:
         ValueError: if the key has another length.
@@ -96,44 +97,76 @@ def expand(key: bytes, size: int) -> NDArray[np.uint64]:
     if len(key) != 32:
         raise ValueError("a key must have 32 bytes")
     stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
-    parts: list[NDArray[np.uint64]] = []
+    return lambda size: stream.update(bytes(size))
+
+
+def expand(key: bytes, size: int, *, modulus: int = PLAIN_MODULUS) -> Slots:
+    """Return `size` integers uniform in [0, modulus), by rejection; no modulo bias.
+
+    Args:
+        key: 32 bytes, used for this call alone.
+        size: how many.
+        modulus: at most 2^63.
+
+    Raises:
+        ValueError: if the key has another length.
+    """
+    stream, bits = key_stream(key), (modulus - 1).bit_length()
+    parts: list[Slots] = []
     have = 0
     while have < size:
-        raw = stream.update(bytes(8 * (size - have + 8)))
-        words = np.frombuffer(raw, dtype="<u8") & np.uint64((1 << _WORD_BITS) - 1)
-        kept = words[words < np.uint64(PLAIN_MODULUS)]
+        raw = stream(8 * (size - have + 8))
+        words = np.frombuffer(raw, dtype="<u8") & np.uint64((1 << bits) - 1)
+        kept = words[words < np.uint64(modulus)]
         parts.append(kept)
         have += kept.size
     return np.concatenate(parts)[:size] if parts else np.zeros(0, dtype=np.uint64)
 
 
-def _derive(secret: bytes, entry: MaskEntry, info: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=entry.session, info=info).derive(secret)
+def derive(secret: bytes, session: bytes, info: bytes) -> bytes:
+    """Return 32 bytes by HKDF-SHA256."""
+    return HKDF(algorithm=SHA256(), length=32, salt=session, info=info).derive(secret)
 
 
-def add_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the sum mod t of values in [0, t)."""
+def add_mod(left: Slots, right: Slots, *, modulus: int = PLAIN_MODULUS) -> Slots:
+    """Return the sum mod `modulus` of values in [0, modulus)."""
     total = left + right
-    # A total below t wraps around to a huge number, so the minimum is the remainder.
-    reduced: NDArray[np.uint64] = np.minimum(total, total - np.uint64(PLAIN_MODULUS))
+    # A total below the modulus wraps around to a huge number, so the minimum is the remainder.
+    reduced: Slots = np.minimum(total, total - np.uint64(modulus))
     return reduced
 
 
-def subtract_mod(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the difference mod t of values in [0, t)."""
-    return add_mod(left, np.uint64(PLAIN_MODULUS) - right)
+def subtract_mod(left: Slots, right: Slots, *, modulus: int = PLAIN_MODULUS) -> Slots:
+    """Return the difference mod `modulus` of values in [0, modulus)."""
+    return add_mod(left, np.uint64(modulus) - right, modulus=modulus)
+
+
+def _pair_stream(
+    site: str, peer: str, secret: bytes, entry: MaskEntry, size: int, modulus: int
+) -> Slots:
+    """Return what `site` adds for one peer, so that both add 0 together."""
+    first, second = sorted((site, peer))
+    key = derive(secret, entry.session, entry.info("pair", first, second))
+    stream = expand(key, size, modulus=modulus)
+    return stream if site == first else np.uint64(modulus) - stream
 
 
 def pairwise_mask(
-    site: str, shared_secrets: Mapping[str, bytes], entry: MaskEntry, size: int
-) -> NDArray[np.uint64]:
-    """Return the sum of a site's signed pairwise masks; over the cohort these add to 0 mod t.
+    site: str,
+    shared_secrets: Mapping[str, bytes],
+    entry: MaskEntry,
+    size: int,
+    *,
+    modulus: int = PLAIN_MODULUS,
+) -> Slots:
+    """Return the sum of a site's signed pairwise masks; over the cohort these add to 0.
 
     Args:
         site: whose mask.
         shared_secrets: X25519 secret with each peer of the site.
         entry: round, attempt and cohort.
         size: number of slots.
+        modulus: of the slots.
 
     Raises:
         ValueError: if the site is not of the cohort, or a peer's secret is missing.
@@ -142,55 +175,86 @@ def pairwise_mask(
     for peer in entry.peers(site):
         if peer not in shared_secrets:
             raise ValueError(f"no shared secret with {peer}")
-        first, second = sorted((site, peer))
-        stream = expand(
-            _derive(shared_secrets[peer], entry, entry.info("pair", first, second)), size
-        )
-        total += stream if site == first else np.uint64(PLAIN_MODULUS) - stream
-    return total % np.uint64(PLAIN_MODULUS)
+        total += _pair_stream(site, peer, shared_secrets[peer], entry, size, modulus)
+    return total % np.uint64(modulus)
 
 
-def self_mask(seed: bytes, site: str, entry: MaskEntry, size: int) -> NDArray[np.uint64]:
+def self_mask(
+    seed: bytes, site: str, entry: MaskEntry, size: int, *, modulus: int = PLAIN_MODULUS
+) -> Slots:
     """Return the self mask of one site for one entry."""
-    return expand(_derive(seed, entry, entry.info("self", site)), size)
+    return expand(derive(seed, entry.session, entry.info("self", site)), size, modulus=modulus)
 
 
-def seed_commitment(seed: bytes, site: str, entry: MaskEntry) -> bytes:
-    """Return the hash by which a site commits to its self-mask seed."""
-    return hashlib.sha256(entry.info("commit", site) + seed).digest()
+def masks_of_survivors(
+    entry: MaskEntry,
+    seeds: Mapping[str, bytes],
+    pair_secrets: Mapping[tuple[str, str], bytes],
+    size: int,
+    *,
+    modulus: int = PLAIN_MODULUS,
+) -> Slots:
+    """Return the masks that the sum over the survivors still carries.
+
+    Args:
+        entry: round, attempt and cohort.
+        seeds: self-mask seed of each survivor; its keys are the survivors.
+        pair_secrets: X25519 secret of each pair of a dropped site and a survivor that masked with
+            each other, as (dropped, survivor).
+        size: number of slots.
+        modulus: of the slots.
+
+    Raises:
+        ValueError: if the secret of a pair is missing.
+    """
+    total = np.zeros(size, dtype=np.uint64)  # as above: no overflow below 2^18 masks
+    for site, seed in seeds.items():
+        total += self_mask(seed, site, entry, size, modulus=modulus)
+    for dropped, survivor in dropped_pairs(entry, seeds):
+        if (dropped, survivor) not in pair_secrets:
+            raise ValueError(f"no recovered secret of {dropped} and {survivor}")
+        secret = pair_secrets[dropped, survivor]
+        total += _pair_stream(survivor, dropped, secret, entry, size, modulus)
+    return total % np.uint64(modulus)
 
 
-def remove_self_masks(
-    slots: NDArray[np.uint64], seeds: Mapping[str, bytes], entry: MaskEntry
-) -> NDArray[np.uint64]:
-    """Return the decrypted sum without the survivors' self masks."""
-    total = np.zeros(slots.size, dtype=np.uint64)  # as above: no overflow below 2^18 sites
-    for site in entry.cohort:
-        total += self_mask(seeds[site], site, entry, slots.size)
-    return subtract_mod(slots, total % np.uint64(PLAIN_MODULUS))
-
-
-def commitments_match(
-    seeds: Mapping[str, bytes], commitments: Mapping[str, bytes], entry: MaskEntry
-) -> bool:
-    """Tell whether every survivor's seed is the one that it committed to."""
-    return all(
-        site in seeds and seed_commitment(seeds[site], site, entry) == commitments.get(site)
-        for site in entry.cohort
-    )
+def dropped_pairs(entry: MaskEntry, survivors: Collection[str]) -> list[tuple[str, str]]:
+    """Return the pairs (dropped site, survivor) of a cohort that masked with each other."""
+    return [
+        (dropped, peer)
+        for dropped in entry.cohort
+        if dropped not in survivors
+        for peer in entry.peers(dropped)
+        if peer in survivors
+    ]
 
 
 def transcript_hash(
-    entry: MaskEntry, chunk_hashes: Sequence[bytes], commitments: Mapping[str, bytes]
+    entry: MaskEntry,
+    chunk_hashes: Sequence[bytes],
+    uploads: Mapping[str, bytes],
+    commitments: Mapping[str, bytes],
 ) -> bytes:
     """Return the hash that survivors co-sign before anything is decrypted.
 
-    It covers the entry, the SHA-256 of each chunk of the aggregate and the seed commitments; never
-    a decoded value, which would be an oracle.
+    It covers the entry, the SHA-256 of each chunk of the aggregate, the survivors with the SHA-256
+    of each one's signed header (which holds the hash of its ciphertexts), and the commitments to
+    their self-mask seeds; never a decoded value, which would be an oracle.
+
+    Args:
+        entry: round, attempt and cohort.
+        chunk_hashes: of the aggregate.
+        uploads: hash of the header of each survivor; its keys are the survivors.
+        commitments: to the self-mask seed of each survivor.
     """
     hashes = [chunk_hash.hex() for chunk_hash in chunk_hashes]
-    committed = [commitments[site].hex() for site in entry.cohort]
-    return hashlib.sha256(entry.info("transcript", *hashes, *committed)).digest()
+    survivors = [
+        (site, uploads[site].hex(), commitments[site].hex())
+        for site in entry.cohort
+        if site in uploads
+    ]
+    content = json.dumps([hashes, survivors])
+    return hashlib.sha256(entry.info("transcript", content)).digest()
 
 
 def hash_chunks(chunks: Iterable[bytes]) -> list[bytes]:

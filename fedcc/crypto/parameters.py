@@ -19,6 +19,7 @@ BFV_CHAIN = (60, 49)  # bits of the data prime and of the key-switching prime
 CKKS_CHAIN = (54, 55)
 CKKS_SCALE = 2.0**40
 A_SEED_BYTES = 64  # the seed from which SEAL draws the second polynomial of a fresh ciphertext
+MAX_EPOCH_ROUNDS = 50  # bounds what one epoch's dealing costs, and what one theft of it opens
 LANE_BITS = {2: 23, 3: 15}  # lanes per slot -> bits per lane
 
 
@@ -30,6 +31,7 @@ class CryptoSettings:
     lanes: Literal[2, 3]
     grid_steps: int | None
     neighbours: int | None  # sites that each site masks with; None for all others
+    rotate_every: int  # rounds of an epoch, after which keys are dealt afresh
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -37,6 +39,10 @@ class CryptoSettings:
             raise ValueError("grid_steps must be at least 1, or null to choose")
         if self.neighbours is not None and (self.neighbours < 2 or self.neighbours % 2):
             raise ValueError("neighbours must be an even number from 2 on, or null for all sites")
+        if not 1 <= self.rotate_every <= MAX_EPOCH_ROUNDS:
+            raise ValueError(
+                f"rotate_every must be 1 to {MAX_EPOCH_ROUNDS} rounds, got {self.rotate_every}"
+            )
 
     @property
     def masked(self) -> bool:

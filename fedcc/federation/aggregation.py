@@ -5,17 +5,18 @@ until every site has applied it, so that an interrupted run can be resumed.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from fedcc.crypto.envelopes import Envelope, Header, open_upload
-from fedcc.crypto.keys import Advert, verify_signature
-from fedcc.crypto.masks import MaskEntry, commitments_match, hash_chunks, transcript_hash
-from fedcc.errors import EnvelopeError, ProtocolError, RecordError
+from fedcc.crypto.keys import Advert
+from fedcc.crypto.masks import MaskEntry
+from fedcc.errors import ProtocolError, RecordError
 from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.membership import session_hash
 from fedcc.federation.messages import Parcel
 from fedcc.federation.run_plan import RunPlan
@@ -37,6 +38,7 @@ class RoundStore:
         self.closed: dict[int, ClosedRound] = {}
         self.attempts_used = 0
         self.last_closed = 0
+        self.epochs_used = 0
         self._place = (0, 0)  # round and attempt that were started last
         self._read()
 
@@ -47,6 +49,7 @@ class RoundStore:
                 values = json.loads(state.read_text())
                 self.attempts_used = int(values["attempts_used"])
                 self.last_closed = int(values["last_closed"])
+                self.epochs_used = int(values["epochs_used"])
                 self._place = (int(values["round"]), int(values["attempt"]))
             for path in sorted(self._folder.glob("round-*.json")):
                 number = int(path.stem.removeprefix("round-"))
@@ -57,20 +60,34 @@ class RoundStore:
         except (ValueError, KeyError, TypeError, ProtocolError):
             raise RecordError(f"{self._folder} does not hold the state of a run.") from None
 
-    def start_attempt(self, round_number: int) -> int:
-        """Count an attempt, on disk before any message of it leaves; return its number."""
+    def start_epoch(self) -> int:
+        """Count an epoch, on disk before any message of it leaves; return its number."""
+        self.epochs_used += 1
+        self._write()
+        return self.epochs_used
+
+    def start_attempt(self, round_number: int) -> tuple[int, int]:
+        """Count an attempt, on disk before any message of it leaves.
+
+        Returns:
+            Its number within the round, and within the run: that of the entry that it uses.
+        """
         last_round, last_attempt = self._place
         attempt = last_attempt + 1 if last_round == round_number else 1
         self.attempts_used += 1
         self._place = (round_number, attempt)
+        self._write()
+        return attempt, self.attempts_used
+
+    def _write(self) -> None:
         counts = {
             "attempts_used": self.attempts_used,
             "last_closed": self.last_closed,
-            "round": round_number,
-            "attempt": attempt,
+            "epochs_used": self.epochs_used,
+            "round": self._place[0],
+            "attempt": self._place[1],
         }
         write_json(self._folder / "state.json", counts)
-        return attempt
 
     def close_round(self, closed: ClosedRound) -> None:
         """Keep a closed round; the proof is written last and makes it count."""
@@ -101,83 +118,53 @@ class Aggregator:
     store: RoundStore
     roster: tuple[Advert, ...]
     nodes: Mapping[str, int]  # Flower node of each site
-    key_id: str
-    adder: AggregateSum
     applied: dict[str, int]  # last round that each site of the roster is known to have applied
     present: set[str]  # sites that answered last
+    record: EpochRecord | None = None  # of the epoch that has begun; without its key
+    epoch_from: int = 1  # the first round of that epoch
+    adder: AggregateSum = field(init=False)
     seconds_adding: float = 0.0
-    _session: bytes = field(init=False)
+    session: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         """Fix the hash of roster and plan."""
-        self._session = session_hash(self.roster, self.plan)
+        self.session = session_hash(self.roster, self.plan)
 
     @property
     def identities(self) -> dict[str, bytes]:
         """Identity key of each site."""
         return {advert.site: advert.identity for advert in self.roster}
 
-    def entry(self, round_number: int, attempt: int, cohort: tuple[str, ...]) -> MaskEntry:
-        """Return the one-time place of an attempt."""
-        plan = self.plan
-        return MaskEntry(plan.run, round_number, attempt, cohort, self._session, plan.neighbours)
+    @property
+    def epoch(self) -> EpochRecord:
+        """The epoch that has begun.
+
+        Raises:
+            ProtocolError: if none has.
+        """
+        if self.record is None:
+            raise ProtocolError("no epoch has begun")
+        return self.record
 
     def missing_rounds(self, site: str) -> list[ClosedRound]:
         """Return the closed rounds that a site has not applied yet, in order."""
         after = self.applied[site]
         return [self.store.closed[n] for n in sorted(self.store.closed) if n > after]
 
-    def take_upload(self, site: str, entry: MaskEntry, reply: Parcel) -> tuple[Header, list[bytes]]:
+    def take_upload(self, site: str, entry: MaskEntry, reply: Parcel) -> tuple[Header, Envelope]:
         """Check an upload completely: envelope first, then each ciphertext.
 
         Raises:
             EnvelopeError: says no more than that.
         """
         envelope = Envelope(reply.raw("header"), reply.raw("signature"), reply.chunks["update"])
-        expected = expected_upload(self.plan, site, entry, self.key_id)
+        expected = expected_upload(self.plan, site, entry, self.epoch.key_id)
         header = open_upload(envelope, self.identities[site], expected)
         self.adder.check(envelope.chunks)
         self.applied[site] = max(self.applied[site], header.rounds_applied)
-        return header, envelope.chunks
+        return header, envelope
 
-    def transcript(
-        self, entry: MaskEntry, aggregate: Sequence[bytes], commitments: Mapping[str, bytes]
-    ) -> bytes:
-        """Return the hash that survivors sign."""
-        return transcript_hash(entry, hash_chunks(aggregate), commitments)
-
-    def check_signature(self, site: str, signature: bytes, transcript: bytes) -> None:
-        """Check a survivor's signature.
-
-        Raises:
-            EnvelopeError: if it does not match.
-        """
-        verify_signature(self.identities[site], signature, transcript)
-
-    def close(
-        self,
-        entry: MaskEntry,
-        aggregate: list[bytes],
-        commitments: Mapping[str, bytes],
-        signatures: Mapping[str, bytes],
-        seeds: Mapping[str, bytes],
-    ) -> ClosedRound:
-        """Check the opened seeds and keep the round.
-
-        Raises:
-            EnvelopeError: if a seed is not the one that was committed to.
-        """
-        if self.plan.masked and not commitments_match(seeds, commitments, entry):
-            raise EnvelopeError("a seed is not the one that was committed to")
-        closed = ClosedRound(
-            entry.round_number,
-            entry.attempt,
-            entry.cohort,
-            aggregate,
-            commitments,
-            signatures,
-            seeds,
-        )
+    def close(self, closed: ClosedRound) -> None:
+        """Keep a closed round, and forget those that every site has applied."""
         self.store.close_round(closed)
         self.store.forget(min(self.applied.values()))
-        return closed

@@ -4,39 +4,39 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fedcc.crypto.masks import MaskEntry
 from fedcc.errors import ProtocolError
 from fedcc.federation.messages import Parcel, bytes_map, hex_map, names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClosedRound:
-    """The outcome of an attempt in which every site of the cohort signed and opened its seed."""
+    """The outcome of an attempt of which enough sites signed one survivor set and aggregate."""
 
+    epoch: int
+    entry: int  # number of the one-time entry that it used
     round_number: int
     attempt: int
     cohort: tuple[str, ...]
     aggregate: list[bytes]
-    commitments: Mapping[str, bytes]
-    signatures: Mapping[str, bytes]
-    seeds: Mapping[str, bytes]
+    uploads: Mapping[str, bytes]  # hash of each survivor's header
+    commitments: Mapping[str, bytes]  # to each survivor's self-mask seed
+    signatures: Mapping[str, bytes]  # of at least the threshold of survivors
+    verification: bytes  # by the site that added the uploads again; empty where there is none
+    seeds: Mapping[str, bytes]  # of each survivor's self mask
+    mask_keys: Mapping[str, bytes]  # recovered, of each site of the cohort that dropped out
+    excess: Mapping[str, bytes]  # opened seeds of each survivor's excess noise, joined
 
-    def entry(self, run: str, session: bytes, neighbours: int) -> MaskEntry:
-        """Return the mask entry that this round used."""
-        return MaskEntry(run, self.round_number, self.attempt, self.cohort, session, neighbours)
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        """The sites whose uploads are in the sum, in the order of the cohort."""
+        return tuple(site for site in self.cohort if site in self.uploads)
 
     def proof_json(self) -> str:
         """Return everything but the aggregate as JSON."""
-        return json.dumps(
-            {
-                "round": self.round_number,
-                "attempt": self.attempt,
-                "cohort": self.cohort,
-                "commitments": hex_map(self.commitments),
-                "signatures": hex_map(self.signatures),
-                "seeds": hex_map(self.seeds),
-            }
-        )
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        maps = {name: hex_map(getattr(self, name)) for name in _MAPS}
+        parts = {"cohort": self.cohort, "verification": self.verification.hex()}
+        return json.dumps({**numbers, **parts, **maps})
 
     @classmethod
     def from_proof(cls, text: str, aggregate: list[bytes]) -> "ClosedRound":
@@ -48,23 +48,37 @@ class ClosedRound:
         try:
             values = json.loads(text)
             return cls(
-                int(values["round"]),
-                int(values["attempt"]),
-                names(json.dumps(values["cohort"])),
-                aggregate,
-                bytes_map(values["commitments"]),
-                bytes_map(values["signatures"]),
-                bytes_map(values["seeds"]),
+                epoch=int(values["epoch"]),
+                entry=int(values["entry"]),
+                round_number=int(values["round_number"]),
+                attempt=int(values["attempt"]),
+                cohort=names(json.dumps(values["cohort"])),
+                aggregate=aggregate,
+                uploads=bytes_map(values["uploads"]),
+                commitments=bytes_map(values["commitments"]),
+                signatures=bytes_map(values["signatures"]),
+                verification=bytes.fromhex(values["verification"]),
+                seeds=bytes_map(values["seeds"]),
+                mask_keys=bytes_map(values["mask_keys"]),
+                excess=bytes_map(values["excess"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ProtocolError("a closed round cannot be read") from None
 
 
-def closed_parcel(rounds: Sequence[ClosedRound], fields: Mapping[str, str | int | bytes]) -> Parcel:
-    """Return a request that carries closed rounds beside its own fields."""
+_NUMBERS = ("epoch", "entry", "round_number", "attempt")
+_MAPS = ("uploads", "commitments", "signatures", "seeds", "mask_keys", "excess")
+
+
+def closed_parcel(
+    rounds: Sequence[ClosedRound],
+    fields: Mapping[str, str | int | bytes],
+    chunks: Mapping[str, list[bytes]] | None = None,
+) -> Parcel:
+    """Return a request that carries closed rounds beside its own fields and chunks."""
     proofs = json.dumps([closed.proof_json() for closed in rounds])
-    chunks = {f"aggregate-{closed.round_number}": closed.aggregate for closed in rounds}
-    return Parcel({**fields, "closed": proofs}, chunks)
+    aggregates = {f"aggregate-{closed.round_number}": closed.aggregate for closed in rounds}
+    return Parcel({**fields, "closed": proofs}, {**(chunks or {}), **aggregates})
 
 
 def closed_rounds(request: Parcel) -> list[ClosedRound]:

@@ -77,10 +77,11 @@ class Comparison:
         if name == "central_dp_same_noise":
             kept = same_noise is not None and plan.sample_rate == 1
             return self._train(self._pool, plan, same_noise) if kept else None
-        # Of the sum of all sites: what a coalition may know makes it more than the central one.
+        # Of the sum of all sites, nobody lost: what a coalition may know makes it more than the
+        # central one.
         variance = {
             "central_dp": central,
-            "central_dp_same_variance": sites * plan.own_variance,
+            "central_dp_same_variance": sites * plan.noise_components.kept(0),
             "local_noise": sites * central,
         }[name]
         return self._train(self._pool, self._plan_for(variance), self._fresh(name, variance))

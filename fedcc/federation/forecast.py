@@ -6,7 +6,6 @@ the ledger that it would be asked of, and the numbers are those that the run wil
 opened unless asked for, and an encoder's weights never are.
 """
 
-import dataclasses
 import math
 import secrets
 from dataclasses import dataclass
@@ -63,7 +62,8 @@ class EpsilonForecast:
     """The three epsilons of this run alone, after so many charged attempts."""
 
     attempts: int
-    n_min_survivors: ThreeEpsilons  # the claim: what is guaranteed
+    guaranteed: ThreeEpsilons  # whoever is lost, down to n_min survivors: what ledgers charge
+    n_min_survivors: ThreeEpsilons
     all_sites: ThreeEpsilons  # when no site is lost
 
 
@@ -172,12 +172,16 @@ def _opened_rows(settings: SimulationSettings, now: datetime) -> DataMap:
 
 
 def _epsilons(plan: RunPlan, attempts: int) -> EpsilonForecast:
-    everybody = dataclasses.replace(plan, min_sites=len(plan.sites))
     return EpsilonForecast(
         attempts=attempts,
-        n_min_survivors=three_epsilons([plan.event] * attempts, delta=plan.delta),
-        all_sites=three_epsilons([everybody.event] * attempts, delta=plan.delta),
+        guaranteed=three_epsilons([plan.event] * attempts, delta=plan.delta),
+        n_min_survivors=_three_with(plan, plan.min_sites, attempts),
+        all_sites=_three_with(plan, len(plan.sites), attempts),
     )
+
+
+def _three_with(plan: RunPlan, survivors: int, attempts: int) -> ThreeEpsilons:
+    return three_epsilons([plan.event_with(survivors)] * attempts, delta=plan.delta)
 
 
 def _noise_table(settings: SimulationSettings, plan: RunPlan) -> tuple[NoiseRow, ...]:
@@ -192,7 +196,7 @@ def _noise_table(settings: SimulationSettings, plan: RunPlan) -> tuple[NoiseRow,
             steps=rounds + reserved,
             sensitivity=plan.sensitivity,
             n_sites=len(plan.sites),
-            min_sites=plan.min_sites,
+            levels=plan.noise_levels,
             collusion=plan.tolerated_collusion,
             masked=plan.masked,
         )

@@ -100,6 +100,7 @@ def _noise(plan: RunPlan) -> dict[str, float]:
         "multiplier": plan.noise_multiplier,
         "share_variance": plan.own_variance,
         "share_sd": math.sqrt(plan.own_variance),
+        "kept_variance": plan.noise_components.kept(0),  # when no site drops out
         "sensitivity": plan.sensitivity,
         "grid_steps_per_unit": plan.steps_per_unit,
         "box": plan.box,
@@ -117,6 +118,7 @@ def _three(values: ThreeEpsilons) -> dict[str, float | None]:
 def _epsilons(values: EpsilonForecast) -> dict[str, Any]:
     return {
         "attempts": values.attempts,
+        "guaranteed": _three(values.guaranteed),
         "n_min_survivors": _three(values.n_min_survivors),
         "all_sites": _three(values.all_sites),
     }

@@ -17,20 +17,36 @@ from fedcc.crypto.keys import Advert
 from fedcc.errors import ProtocolError
 
 Value = str | int | bytes
-Exchange = Literal["join", "deal", "begin", "upload", "sign", "unmask", "finish"]
+Exchange = Literal[
+    "join",
+    "advertise",
+    "share",
+    "deal",
+    "begin",
+    "upload",
+    "sign",
+    "verify",
+    "unmask",
+    "recover",
+    "finish",
+]
 Kind = Literal["ciphertext", "plaintext", "public", "metric"]
 
-SETUP: tuple[Exchange, ...] = ("join", "deal", "begin")
-ROUND: tuple[Exchange, ...] = ("upload", "sign", "unmask")
+SETUP: tuple[Exchange, ...] = ("join", "advertise", "share", "deal", "begin")
+ROUND: tuple[Exchange, ...] = ("upload", "sign", "verify", "unmask", "recover")
 UNAVAILABLE = "unavailable"  # the one code of every refusal
 
 SITE_FIELDS: Mapping[Exchange, frozenset[str]] = {
-    "join": frozenset({"advert", "rounds_applied"}),
+    "join": frozenset({"advert", "rounds_applied", "epoch"}),
+    "advertise": frozenset({"advert", "rounds_applied"}),
+    "share": frozenset({"shares"}),
     "deal": frozenset({"parameters", "key_id", "sealed_keys"}),
     "begin": frozenset({"key_id"}),
     "upload": frozenset({"header", "signature", "update"}),
     "sign": frozenset({"signature"}),
-    "unmask": frozenset({"seed"}),
+    "verify": frozenset({"signature"}),
+    "unmask": frozenset({"seed", "excess", "shares"}),
+    "recover": frozenset({"shares"}),
     "finish": frozenset({"rounds_applied"}),
 }
 
@@ -147,7 +163,8 @@ class WireLog:
         for name, value in parcel.fields.items():
             self._line(site, round_number, f"{exchange}.{name}", len(_as_bytes(value)), "public")
         for name, chunks in parcel.chunks.items():
-            kind: Kind = "ciphertext" if name == "sealed_keys" else self._update_kind
+            sealed = name in ("sealed_keys", "shares")
+            kind: Kind = "ciphertext" if sealed else self._update_kind
             for index, chunk in enumerate(chunks):
                 field_name = f"{exchange}.{name}.{index}"
                 self._line(site, round_number, field_name, len(chunk), kind)
@@ -180,8 +197,7 @@ def roster_from_json(text: str) -> tuple[Advert, ...]:
 
 def advert_to_json(advert: Advert) -> str:
     """Return one advert as JSON."""
-    parts = (advert.identity, advert.channel, advert.mask, advert.signature)
-    return json.dumps([advert.site, *(part.hex() for part in parts)])
+    return json.dumps([advert.site, advert.identity.hex(), advert.signature.hex()])
 
 
 def advert_from_json(text: str) -> Advert:
@@ -197,11 +213,11 @@ def advert_from_json(text: str) -> Advert:
 
 
 def _advert(parts: list[str]) -> Advert:
-    site, identity, channel, mask, signature = parts
-    keys = [bytes.fromhex(part) for part in (identity, channel, mask, signature)]
-    if [len(key) for key in keys] != [32, 32, 32, 64]:
+    site, identity, signature = parts
+    key, signed = bytes.fromhex(identity), bytes.fromhex(signature)
+    if (len(key), len(signed)) != (32, 64):
         raise ValueError("a key has the wrong length")
-    return Advert(str(site), *keys)
+    return Advert(str(site), key, signed)
 
 
 def hex_map(values: Mapping[str, bytes]) -> str:

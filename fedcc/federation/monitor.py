@@ -11,12 +11,11 @@ from flwr.app import Message
 from fedcc.errors import BudgetExceeded, PolicyViolation
 from fedcc.federation import summary
 from fedcc.federation.dropouts import plays_dropout
-from fedcc.federation.messages import Parcel
 from fedcc.federation.observer import Observer
 from fedcc.federation.prepared import PreparedRun
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.server_app import AggregatorRecord
-from fedcc.federation.site_parts import Watch
+from fedcc.federation.site_parts import AppliedNote, Watch
 from fedcc.federation.strategy import RoundRecord
 from fedcc.models.heads import build_module
 from fedcc.training.evaluate import logits
@@ -30,7 +29,7 @@ class Monitor:
         self._run, self.tell = run, progress
         self._module = build_module(run.plan.shape)
         self.observer = Observer(run.plan, run.newest_state())
-        self.watch = Watch(on_upload=self.observer.on_upload, on_applied=self.observer.on_applied)
+        self.watch = Watch(on_upload=self.observer.on_upload, on_applied=self.see_applied)
         self.record = AggregatorRecord()
         self.stop = threading.Event()
         self.attempts_before = 0  # charged in earlier sessions of the run
@@ -52,9 +51,6 @@ class Monitor:
         kind = message.metadata.message_type.removeprefix("query.")
         if kind in ("upload", "finish"):
             self.note_rounds()
-        if kind == "unmask" and "central_dp_same_noise" in self._run.settings.wanted_baselines:
-            fields = Parcel.from_record(message.content).fields
-            self.keep_noise(int(str(fields["round"])), int(str(fields["attempt"])))
         self.check_refusals()
 
     def check_refusals(self) -> None:
@@ -63,11 +59,15 @@ class Monitor:
             if not isinstance(refusal, BudgetExceeded | PolicyViolation):
                 raise refusal
 
-    def keep_noise(self, round_number: int, attempt: int) -> None:
-        """Keep the noise of a sum for the baseline that uses the very same noise."""
-        noise = self.observer.noise_of(round_number, attempt)
-        if noise is not None:
-            np.save(self._run.folder.noise_file(round_number), noise)
+    def see_applied(self, note: AppliedNote) -> None:
+        """Check an applied round; keep its noise for the baseline that uses the very same noise."""
+        number = note.closed.round_number
+        wanted = "central_dp_same_noise" in self._run.settings.wanted_baselines
+        if wanted and number not in self.observer.states:
+            noise = self.observer.noise_of(note)
+            if noise is not None:
+                np.save(self._run.folder.noise_file(number), noise)
+        self.observer.on_applied(note)
 
     def note_rounds(self) -> None:
         """Write metrics of the attempts whose model is known by now."""

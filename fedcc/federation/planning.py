@@ -6,9 +6,16 @@ from fedcc.errors import ConfigError
 from fedcc.federation.protected_unit import protected_unit, public_kept_rows, public_units
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import SimulationSettings, TrainingSettings, data_sha256
+from fedcc.federation.survivors import (
+    check_collusion,
+    mask_neighbours,
+    planned_min_sites,
+    recovers,
+)
 from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
 from fedcc.privacy.accounting import epsilon
 from fedcc.privacy.calibration import calibrate, check_delta, tolerated
+from fedcc.privacy.excess_noise import noise_levels
 from fedcc.privacy.noise_shares import choose_grid
 from fedcc.tasks.task import FeatureRecipe
 from fedcc.training.dp_sgd import NORM_SLACK
@@ -87,9 +94,19 @@ def make_plan(
     if unknown:
         raise ConfigError(f"federation.organisations names {unknown[0]}; sites are {names[0]}, …")
     collusion = tolerated(privacy, organisations, names)
-    min_sites = privacy.min_sites if privacy.min_sites is not None else len(names)
+    min_sites = planned_min_sites(privacy, crypto, n_sites=len(names), collusion=collusion)
+    if not 1 <= min_sites <= len(names):
+        raise ConfigError(f"privacy.min_sites must be from 1 to {len(names)}, the sites planned.")
     if crypto.scheme != "none" and min_sites < 3:
         raise ConfigError("privacy.min_sites must be at least 3 with encryption.")
+    survives = recovers(masked=crypto.masked, n_sites=len(names))
+    if survives:
+        check_collusion(n_sites=len(names), min_sites=min_sites, collusion=collusion)
+    levels = noise_levels(
+        n_sites=len(names),
+        min_sites=min_sites,
+        components=privacy.excess_components if survives and privacy.noise == "shared" else 0,
+    )
     shape = HeadShape(
         n_features=recipe.n_features, hidden=settings.model.hidden, n_outputs=n_outputs
     )
@@ -103,7 +120,7 @@ def make_plan(
         steps=attempts,
         sensitivity=sensitivity,
         n_sites=len(names),
-        min_sites=min_sites,
+        levels=levels,
         collusion=collusion,
         masked=crypto.masked,
     )
@@ -111,6 +128,7 @@ def make_plan(
         capacity=crypto.capacity,
         n_sites=len(names),
         own_variance=noise.own_variance,
+        kept_variance=noise.kept_variance,
         max_grad_norm=settings.training.max_grad_norm,
         public_rows=public_units(unit, settings.data)[0],
         coordinates=n_parameters * attempts,
@@ -139,6 +157,7 @@ def make_plan(
         mechanism=noise.mechanism,
         noise_multiplier=noise.noise_multiplier,
         own_variance=noise.own_variance,
+        noise_levels=levels,
         sensitivity=sensitivity,
         sample_rate=privacy.rate,
         unit=unit.name,
@@ -150,7 +169,13 @@ def make_plan(
         box=grid.box,
         scheme=crypto.scheme,
         lanes=crypto.lanes,
-        neighbours=mask_neighbours(crypto.neighbours, collusion, len(names)),
+        neighbours=mask_neighbours(
+            crypto.neighbours,
+            n_sites=len(names),
+            collusion=collusion,
+            lost=len(names) - min_sites if survives else 0,
+        ),
+        rotate_every=crypto.rotate_every,
         step=training.step,
         learning_rate=step_size(training, settings.model, noise.effective_epsilon),
         logit_scale=training.logit_scale or 1.0,
@@ -158,22 +183,6 @@ def make_plan(
         normaliser=privacy.rate * public_kept_rows(unit, settings.data),
         tail_fraction=settings.training.tail_fraction,
     )
-
-
-def mask_neighbours(wanted: int | None, collusion: int, n_sites: int) -> int:
-    """Return how many sites each site masks with; 0 stands for all others.
-
-    Raises:
-        ConfigError: if the tolerated collusion could cut a site off from the rest.
-    """
-    if wanted is None or wanted >= n_sites - 1:
-        return 0
-    if wanted <= collusion:
-        raise ConfigError(
-            f"crypto.neighbours ({wanted}) must exceed the tolerated collusion ({collusion}), or "
-            "colluding sites could cut a site off and read its update."
-        )
-    return wanted
 
 
 def budget(plan: RunPlan, target: float | None) -> float | None:

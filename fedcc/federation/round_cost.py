@@ -19,10 +19,19 @@ import torch
 from numpy.typing import NDArray
 
 from fedcc.crypto import contexts
-from fedcc.crypto.masks import SEED_BYTES, MaskEntry
+from fedcc.crypto.keys import MaskKey
+from fedcc.crypto.masks import (
+    SEED_BYTES,
+    MaskEntry,
+    Slots,
+    add_mod,
+    masks_of_survivors,
+    pairwise_mask,
+    self_mask,
+)
 from fedcc.federation.local_training import private_sum
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.update_cipher import AggregateSum, UpdateCipher
+from fedcc.federation.update_cipher import AggregateSum, UpdateCipher, slots_of
 from fedcc.models.heads import initial_parameters
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
 from fedcc.tasks.task import Examples
@@ -74,16 +83,10 @@ def _measured(plan: RunPlan) -> RoundCost:
     key = contexts.create_epoch_key(plan.scheme) if plan.scheme != "none" else None
     cipher = UpdateCipher(plan, key)
     adder = AggregateSum(plan, None if key is None else contexts.parameter_bytes(key))
-    entry = MaskEntry(plan.run, 1, 1, plan.sites, bytes(32), plan.neighbours)
-    secrets = {site: os.urandom(32) for site in plan.sites}
-    seeds = {site: os.urandom(SEED_BYTES) for site in plan.sites}
-    first = plan.sites[0]
-    encrypt, chunks = _fastest(
-        lambda: cipher.protect(update, first, entry, secrets, seeds[first]), REPEATS
-    )
+    encrypt, chunks = _fastest(lambda: cipher.protect(update, own_masks(plan)), REPEATS)
     check, _ = _fastest(lambda: adder.check(chunks), REPEATS)
     add, aggregate = _fastest(lambda: adder.add([chunks] * sites), 1)
-    decrypt, _ = _fastest(lambda: cipher.reveal(aggregate, seeds, entry), REPEATS)
+    decrypt, _ = _fastest(lambda: cipher.reveal(aggregate, masks_of_all(plan)), REPEATS)
     size = sum(map(len, chunks))
     return RoundCost(
         step_seconds=sites * step,
@@ -96,6 +99,30 @@ def _measured(plan: RunPlan) -> RoundCost:
     )
 
 
+def _entry(plan: RunPlan) -> MaskEntry:
+    return MaskEntry(plan.run, 1, 1, 1, plan.sites, bytes(32), plan.neighbours)
+
+
+def own_masks(plan: RunPlan) -> Slots | None:
+    """Return masks as one site makes them, from throwaway keys."""
+    if not plan.masked:
+        return None
+    entry, first, size = _entry(plan), plan.sites[0], slots_of(plan)
+    own = MaskKey(os.urandom(32))
+    peer = MaskKey(os.urandom(32)).public
+    secrets = {site: own.secret_with(peer) for site in entry.peers(first)}
+    pairs = pairwise_mask(first, secrets, entry, size)
+    return add_mod(pairs, self_mask(os.urandom(SEED_BYTES), first, entry, size))
+
+
+def masks_of_all(plan: RunPlan) -> Slots | None:
+    """Return the masks that a sum over all sites carries, from throwaway seeds."""
+    if not plan.masked:
+        return None
+    seeds = {site: os.urandom(SEED_BYTES) for site in plan.sites}
+    return masks_of_survivors(_entry(plan), seeds, {}, slots_of(plan))
+
+
 def _time_step(plan: RunPlan, public_rows: int) -> tuple[float, NDArray[np.int64]]:
     """Return the seconds of one site's noised sum, and such a sum."""
     rows = max(1, public_rows // len(plan.sites))
@@ -104,7 +131,9 @@ def _time_step(plan: RunPlan, public_rows: int) -> tuple[float, NDArray[np.int64
     def noised(examples: Examples) -> NDArray[np.int64]:
         clipped = private_sum(plan, examples).sum_at(parameters)
         clamped = clamp_to_box(clipped, plan.box)
-        share = gaussian_share(clamped.size, plan.own_variance, os.urandom)
+        share = np.zeros(clamped.size)
+        for variance in plan.noise_components.variances:
+            share += gaussian_share(clamped.size, variance, os.urandom)
         return dithered_round(clamped + share, plan.steps_per_unit, os.urandom)
 
     examples = _made_up_rows(plan, min(rows, MOST_ROWS))

@@ -68,7 +68,7 @@ class RunFolder:
             audit=self.path / "audit" / f"{site}.jsonl",
             checkpoint=self.path / "checkpoints" / f"{site}.safetensors",
             keys=self.path / "secrets" / f"{site}.keys.json",
-            epoch_key=self.path / "secrets" / f"{site}.epoch-key",
+            epochs=self.path / "secrets" / f"{site}.epochs",
             binding=self.path / "secrets" / f"{site}.session.json",
         )
 

@@ -9,10 +9,13 @@ from typing import Literal
 
 from fedcc import config
 from fedcc.crypto.parameters import Scheme
+from fedcc.crypto.thresholds import threshold
 from fedcc.errors import ConfigError
+from fedcc.federation import survivors
 from fedcc.models.heads import HeadShape, ModelName
 from fedcc.models.update import Step, UpdateRule
 from fedcc.privacy.accounting import Mechanism, PrivacyEvent
+from fedcc.privacy.excess_noise import NoiseComponents, split_noise
 from fedcc.privacy.noise_shares import Grid, overflow_z
 
 
@@ -41,7 +44,8 @@ class RunPlan:
     noise: Literal["shared", "local", "none"]
     mechanism: Mechanism
     noise_multiplier: float
-    own_variance: float
+    own_variance: float  # of all noise that a site adds
+    noise_levels: tuple[int, ...]  # dropped sites that each part of it serves
     sensitivity: float  # of the sum over all sites, to all rows of one unit
     sample_rate: float
     unit: Literal["record", "customer"]
@@ -54,6 +58,7 @@ class RunPlan:
     scheme: Scheme
     lanes: Literal[2, 3]
     neighbours: int  # sites that each site masks with, 0 for all others
+    rotate_every: int  # rounds of an epoch
     step: Step
     learning_rate: float
     logit_scale: float
@@ -89,6 +94,33 @@ class RunPlan:
         return self.scheme == "bfv"
 
     @property
+    def recovers(self) -> bool:
+        """Whether attempts survive dropouts."""
+        return survivors.recovers(masked=self.masked, n_sites=len(self.sites))
+
+    @property
+    def threshold(self) -> int:
+        """t: survivors, and signatures, without which nothing of an attempt is opened."""
+        return threshold(len(self.sites), self.min_sites)
+
+    @property
+    def noise_components(self) -> NoiseComponents:
+        """The parts of a site's noise; a single part is all of it and is never opened.
+
+        Raises:
+            ValueError: if the plan's levels are unsound; a site's policy refuses such a plan.
+        """
+        if len(self.noise_levels) == 1:
+            return NoiseComponents(levels=self.noise_levels, variances=(self.own_variance,))
+        honest = len(self.sites) - self.noise_levels[-1] - self.tolerated_collusion
+        return split_noise(
+            total_variance=self.own_variance * honest,
+            n_sites=len(self.sites),
+            collusion=self.tolerated_collusion,
+            levels=self.noise_levels,
+        )
+
+    @property
     def grid(self) -> Grid:
         """The public grid."""
         return Grid(steps_per_unit=self.steps_per_unit, box=self.box)
@@ -97,7 +129,8 @@ class RunPlan:
     def sum_bound(self) -> float:
         """Magnitude that no coordinate of an honest sum exceeds, but with probability 1e-12.
 
-        In gradient units; the sum of all boxes and the tail of the noise of all planned sites.
+        In gradient units; the sum of all boxes and the tail of the noise of all planned sites,
+        before any of it is opened and subtracted.
         """
         sites = len(self.sites)
         z = overflow_z(self.n_parameters * self.max_attempts)
@@ -117,6 +150,15 @@ class RunPlan:
             event, sensitivity=event.sensitivity / self.max_sites_per_customer
         )
 
+    def event_with(self, survivors: int) -> PrivacyEvent:
+        """Return what an attempt costs that so many sites survive; never more than `event`.
+
+        Raises:
+            ValueError: if they are fewer than `min_sites`, or more than are planned.
+        """
+        kept = self.noise_components.kept(len(self.sites) - survivors)
+        return dataclasses.replace(self.event, own_variance=kept, noise_sites=survivors)
+
     @property
     def event(self) -> PrivacyEvent:
         """What one attempt costs a unit at as many sites as the plan allows; ledgers hold this."""
@@ -124,8 +166,9 @@ class RunPlan:
             mechanism=self.mechanism,
             sensitivity=self.sensitivity,
             grid=self.steps_per_unit,
-            own_variance=self.own_variance,
+            own_variance=self.noise_components.kept(0),
             min_sites=self.min_sites,
+            noise_sites=len(self.sites) - self.noise_levels[0],
             tolerated_collusion=self.tolerated_collusion,
             sample_rate=self.sample_rate,
             unit=self.unit,

@@ -102,7 +102,7 @@ def _as_settled(plan: RunPlan, settings: SimulationSettings) -> PrivacyPolicy:
         sites_per_customer=unit.max_sites,
         noise_modes=(settings.privacy.noise,),
         schemes=(settings.crypto.scheme,),
-        min_sites=settings.privacy.min_sites or settings.sites,
+        min_sites=settings.privacy.min_sites or plan.min_sites,
         min_collusion=settings.privacy.tolerated_collusion,
         max_rounds=settings.rounds,
         max_attempts=settings.rounds + settings.privacy.reserved_retries,

@@ -20,7 +20,7 @@ class SiteFiles:
     audit: Path
     checkpoint: Path
     keys: Path
-    epoch_key: Path
+    epochs: Path  # folder of the records of its epochs
     binding: Path
 
 
@@ -44,10 +44,21 @@ class UploadNote:
     update: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class AppliedNote:
+    """What a simulation may look at when a site applied a closed round."""
+
+    site: str
+    closed: ClosedRound
+    gradient_sum: NDArray[np.float64]  # without the opened noise
+    opened_noise: NDArray[np.float64]  # that was taken off; zeros if there was none
+    state: ModelState
+
+
 @dataclass
 class Watch:
     """Hooks of a simulation, outside the protocol."""
 
     on_upload: Callable[[UploadNote], None] | None = None
-    on_applied: Callable[[str, ClosedRound, NDArray[np.float64], ModelState], None] | None = None
+    on_applied: Callable[[AppliedNote], None] | None = None
     refusals: list[FedccError] = field(default_factory=list)

@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedcc.crypto.parameters import LANE_BITS, MIN_ENCRYPTED_SITES
+from fedcc.crypto.parameters import LANE_BITS, MAX_EPOCH_ROUNDS, MIN_ENCRYPTED_SITES
+from fedcc.crypto.thresholds import tolerated_collusion_bound
 from fedcc.errors import PolicyViolation
 from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.survivors import LEAST_HONEST
 from fedcc.privacy.noise_shares import grid_fits
 from fedcc.privacy.policy import PrivacyPolicy
 from fedcc.training.dp_sgd import NORM_SLACK
@@ -87,9 +89,28 @@ def _mechanism(plan: RunPlan) -> str:
 
 
 def _connects(plan: RunPlan) -> bool:
-    """Tell whether the tolerated collusion cannot cut a site off from its mask peers."""
+    """Tell whether colluding and lost sites cannot cut a site off from its mask peers."""
     ring = plan.neighbours
-    return ring == 0 or (ring % 2 == 0 and ring > plan.tolerated_collusion)
+    return ring == 0 or (ring % 2 == 0 and ring > _may_fail(plan))
+
+
+def _may_fail(plan: RunPlan) -> int:
+    lost = len(plan.sites) - plan.min_sites if plan.recovers else 0
+    return plan.tolerated_collusion + lost
+
+
+def _levels_hold(plan: RunPlan) -> bool:
+    """Tell whether the noise serves n_min survivors, in parts only where parts can be opened."""
+    levels = plan.noise_levels
+    rising = all(low < high for low, high in zip(levels, levels[1:], strict=False))
+    if not levels or levels[0] < 0 or not rising:
+        return False
+    splits = plan.noise == "shared" and plan.recovers
+    return levels[-1] == len(plan.sites) - plan.min_sites and (splits or len(levels) == 1)
+
+
+def _most_collusion(plan: RunPlan) -> int:
+    return tolerated_collusion_bound(len(plan.sites), plan.threshold)
 
 
 def _grid_holds(plan: RunPlan) -> bool:
@@ -98,6 +119,7 @@ def _grid_holds(plan: RunPlan) -> bool:
         capacity=1 << (LANE_BITS[plan.lanes] - 1),
         n_sites=len(plan.sites),
         own_variance=plan.own_variance,
+        kept_variance=plan.noise_components.kept(0),
         coordinates=plan.n_parameters * plan.max_attempts,
     )
 
@@ -164,8 +186,18 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "tolerated_collusion",
-        lambda s, p: p.noise != "shared" or _honest(p) >= (2 if p.masked else 1),
+        lambda s, p: p.noise != "shared" or _honest(p) >= (LEAST_HONEST if p.masked else 1),
         lambda s, p: "what leaves two honest sites of min_sites, or one without masks",
+    ),
+    Rule(
+        "tolerated_collusion",
+        lambda s, p: not p.recovers or p.tolerated_collusion <= _most_collusion(p),
+        lambda s, p: f"at most {_most_collusion(p)}, where {p.threshold} sites sign each sum",
+    ),
+    Rule(
+        "noise_levels",
+        lambda s, p: _levels_hold(p),
+        lambda s, p: f"rising to {len(p.sites) - p.min_sites}, one alone where nothing is opened",
     ),
     Rule(
         "sample_rate",
@@ -175,7 +207,12 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "neighbours",
         lambda s, p: _connects(p),
-        lambda s, p: f"0, or even and above {p.tolerated_collusion}",
+        lambda s, p: f"0, or even and above {_may_fail(p)}",
+    ),
+    Rule(
+        "rotate_every",
+        lambda s, p: 1 <= p.rotate_every <= MAX_EPOCH_ROUNDS,
+        lambda s, p: f"1 to {MAX_EPOCH_ROUNDS}",
     ),
     Rule(
         "rounds",

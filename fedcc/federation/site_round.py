@@ -1,12 +1,12 @@
 """One site: its ledger, its rows, its copy of the model, and what it answers in each exchange.
 
 The site decides. It checks the plan before it takes part, charges its ledger before it computes,
-checks every aggregate against the survivors' signatures before it decrypts, signs one transcript
-per attempt and opens its self mask only when all survivors signed the same. Refusals are typed
-here and are one code on the wire. Nothing in this module knows Flower.
+checks every aggregate against the survivors' signatures before it decrypts, signs one survivor set
+per attempt and opens its seeds only when enough survivors signed the same. Refusals are typed here
+and are one code on the wire. Nothing in this module knows Flower.
 """
 
-import os
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +15,14 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcc.crypto.entries import SELF, EntrySecrets, commitment
 from fedcc.crypto.envelopes import seal_upload
-from fedcc.crypto.keys import SiteKeys
-from fedcc.crypto.masks import (
-    SEED_BYTES,
-    MaskEntry,
-    commitments_match,
-    hash_chunks,
-    seed_commitment,
-    transcript_hash,
-)
+from fedcc.crypto.keys import Advert, SiteKeys
+from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
+from fedcc.federation import opening
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
+from fedcc.federation.epoch_record import EpochRecord, planned_epoch
 from fedcc.federation.local_training import private_sum, starting_point
 from fedcc.federation.membership import Membership
 from fedcc.federation.messages import (
@@ -34,12 +30,13 @@ from fedcc.federation.messages import (
     Parcel,
     advert_to_json,
     bytes_map,
-    hex_list,
     names,
     roster_from_json,
 )
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_parts import SiteFiles, SiteSeconds, UploadNote, Watch
+from fedcc.federation.site_attempt import AttemptPart, OpenAttempt, check_proof
+from fedcc.federation.site_epoch import SiteEpochs
+from fedcc.federation.site_parts import AppliedNote, SiteFiles, SiteSeconds, UploadNote, Watch
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.update_cipher import UpdateCipher, expected_upload
 from fedcc.governance.audit_log import AuditLog
@@ -54,22 +51,11 @@ from fedcc.training.dp_sgd import PrivateSum
 MAX_PARAMETER = 1e9  # public; float32 gradients of features of norm 1 stay finite far beyond
 
 
-@dataclass
-class _OpenAttempt:
-    entry: MaskEntry
-    charge: Charge
-    seed: bytes
-    commitment: bytes
-    transcript: bytes | None = None  # set once signed
-    opened: bool = False
-
-
 @dataclass(frozen=True)
 class _Running:
     """What a site holds once it has accepted a plan."""
 
     plan: RunPlan
-    cipher: UpdateCipher
     sums: PrivateSum
 
 
@@ -118,10 +104,13 @@ class Site:
         except BaseException:
             self.ledger.close()
             raise
-        self._members = Membership(name, keys, files.epoch_key, files.binding, policy.trusted)
+        self._keys = keys
+        self._members = Membership(name, keys, files.binding, policy.trusted)
+        self.epochs = SiteEpochs(name, keys, files.epochs)
         self.state = load_state(files.checkpoint) if files.checkpoint.exists() else None
         self._running: _Running | None = None
-        self._attempt: _OpenAttempt | None = None
+        self._attempt: OpenAttempt | None = None
+        self._cipher: tuple[int, UpdateCipher] | None = None  # of one epoch
 
     def close(self) -> None:
         """Release the ledger and the audit log."""
@@ -136,11 +125,15 @@ class Site:
         """
         answers = {
             "join": self._join,
+            "advertise": self._advertise,
+            "share": self._share,
             "deal": self._deal,
             "begin": self._begin,
             "upload": self._upload,
-            "sign": self._sign,
-            "unmask": self._unmask,
+            "sign": lambda request: self._part(request).sign(request),
+            "verify": lambda request: self._part(request).verify(request),
+            "unmask": lambda request: self._part(request).unmask(request),
+            "recover": lambda request: self._part(request).recover(request),
             "finish": self._finish,
         }
         return answers[exchange](request)
@@ -157,37 +150,55 @@ class Site:
     def _note(self, action: str, subject: str) -> None:
         self._audit.note(action, subject, now=self._now())
 
-    # Setting up: once per run, and again when a run is resumed.
+    # Setting up: once per epoch, the first time also the plan.
 
     def _join(self, request: Parcel) -> Parcel:
         advert = self._members.keys.advert(self.name, request.text("run"))
-        applied = self.state.rounds_applied if self.state is not None else 0
-        # Public: keys, and how many rounds this site has applied.
-        return Parcel({"advert": advert_to_json(advert), "rounds_applied": applied})
+        # Public: identity, how many rounds this site has applied, where it can take part.
+        return Parcel(
+            {
+                "advert": advert_to_json(advert),
+                "rounds_applied": self._applied,
+                "epoch": self.epochs.number,
+            }
+        )
 
-    def _deal(self, request: Parcel) -> Parcel:
-        plan = RunPlan.from_json(request.text("plan"))
-        self._policy.check(plan)
-        self._members.take_session(roster_from_json(request.text("roster")), plan)
-        parcel = self._members.deal(plan)
-        self._note("deal", f"epoch key {self._members.key_name}")
-        return parcel
+    @property
+    def _applied(self) -> int:
+        return self.state.rounds_applied if self.state is not None else 0
 
-    def _begin(self, request: Parcel) -> Parcel:
-        """Check the plan, take the epoch key and prepare to train."""
+    def _advertise(self, request: Parcel) -> Parcel:
+        """Check the plan, apply what was closed, and make the secrets of a new epoch."""
         plan = RunPlan.from_json(request.text("plan"))
+        self._accept(plan, roster_from_json(request.text("roster")))
+        for closed in closed_rounds(request):
+            self._apply(closed)
+        self._void_open_attempt()
+        epoch = planned_epoch(
+            plan,
+            self._members.session,
+            number=request.number("epoch"),
+            first_entry=request.number("first_entry"),
+            rounds_left=plan.rounds - self._applied,
+        )
+        advert = self.epochs.advertise(
+            epoch, lambda number: byte_source(self._seed, "excess", self.name, number)
+        )
+        return Parcel({"advert": advert, "rounds_applied": self._applied})
+
+    def _accept(self, plan: RunPlan, roster: tuple[Advert, ...]) -> None:
+        """Check a plan against policy, ledger and rows; prepare to train, the first time."""
         self._policy.check(plan)
-        applied = self.state.rounds_applied if self.state is not None else 0
         attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
         self.ledger.check(
             plan.event,
-            min(plan.rounds - applied, attempts_left),
+            min(plan.rounds - self._applied, attempts_left),
             purpose=plan.purpose,
             now=self._now(),
         )
-        self._members.take_session(roster_from_json(request.text("roster")), plan)
-        if plan.scheme != "none":
-            self._members.open_epoch_key(request.raw("sealed_key"), request.text("key_id"))
+        self._members.take_session(roster, plan)
+        if self._running is not None:
+            return
         if plan.features_sha256 != self._recipe.fingerprint:
             raise PolicyViolation("the plan's features are not those of this site's recipe.")
         initial = starting_point(plan, self._recipe)
@@ -195,42 +206,51 @@ class Site:
             raise PolicyViolation("the plan's n_parameters does not fit this site's features.")
         if self.state is None:
             self.state = ModelState.initial(initial)
-        self._running = _Running(
-            plan,
-            UpdateCipher(plan, self._members.epoch_key),
-            private_sum(plan, self._examples),
-        )
+        self._running = _Running(plan, private_sum(plan, self._examples))
         self._note("accept", f"plan {plan.sha256} of run {plan.run}")
-        return Parcel({"key_id": self._members.key_name})
+
+    def _share(self, request: Parcel) -> Parcel:
+        running, _ = self._run()
+        adverts = bytes_map(request.text("adverts"))
+        identities = self._members.identities
+        return Parcel({}, {"shares": self.epochs.share(adverts, identities, running.plan)})
+
+    def _deal(self, request: Parcel) -> Parcel:
+        running, _ = self._run()
+        parcel = self.epochs.deal(running.plan)
+        self._note("deal", f"epoch key {parcel.text('key_id')}")
+        return parcel
+
+    def _begin(self, request: Parcel) -> Parcel:
+        """Take the HE key and the other sites' shares."""
+        running, _ = self._run()
+        named = request.text("key_id")
+        shares = request.chunks.get("shares", [])
+        self.epochs.begin(named, request.raw("sealed_key"), shares, running.plan)
+        self._note("epoch", f"{self.epochs.number} with key {named}")
+        return Parcel({"key_id": named})
 
     def _run(self) -> tuple[_Running, ModelState]:
         if self._running is None or self.state is None:
             raise ProtocolError("the run has not begun at this site")
         return self._running, self.state
 
-    # One round: upload, sign, unmask.
+    # One round: upload, sign, verify, unmask, and recover where a survivor vanished.
 
     def _upload(self, request: Parcel) -> Parcel:
         """Apply what was closed, charge the ledger, compute, protect and seal one update."""
         for closed in closed_rounds(request):
             self._apply(closed)
         running, state = self._run()
-        plan = running.plan
-        round_number, attempt = request.number("round"), request.number("attempt")
-        cohort = names(request.text("cohort"))
-        self._members.check_cohort(cohort, plan.min_sites)
-        if self.name not in cohort or round_number > plan.rounds:
-            raise ProtocolError("this site is not of the cohort, or the round is not planned")
-        if round_number != state.rounds_applied + 1:
-            raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
-        entry = MaskEntry(
-            plan.run, round_number, attempt, cohort, self._members.session, plan.neighbours
-        )
+        plan, record = running.plan, self.epochs.record
+        if record is None:
+            raise ProtocolError("this site has no part in the epoch")
+        entry = self._asked_entry(request, plan, record, state)
         charge = Charge(
             event=plan.event,
             run=plan.run,
-            round_number=round_number,
-            attempt=attempt,
+            round_number=entry.round_number,
+            attempt=entry.attempt,
             purpose=plan.purpose,
             planned_sites=len(plan.sites),
             session=self._members.session.hex(),
@@ -239,32 +259,60 @@ class Site:
         if len(self.ledger.used(plan.run)) >= plan.max_attempts:
             raise BudgetExceeded("every attempt that the plan's noise was calibrated for is used.")
         self.ledger.reserve(charge, now=self._now())
-        update = self._noised_update(running, round_number, attempt, state)
-        seed = os.urandom(SEED_BYTES)
+        # The entry is gone from here on: whatever fails, its pads are never used again.
+        secrets = self.epochs.take(entry.number)
+        update = self._noised_update(running, entry, secrets, state)
         started = time.perf_counter()
-        secrets = self._members.mask_secrets(entry.peers(self.name))
-        chunks = running.cipher.protect(update, self.name, entry, secrets, seed)
+        masks = opening.upload_masks(plan, record, entry, self.name, secrets)
+        chunks = self._cipher_of(record).protect(update, masks)
         self.seconds.encrypt += time.perf_counter() - started
-        commitment = seed_commitment(seed, self.name, entry) if plan.masked else bytes(32)
-        self._attempt = _OpenAttempt(entry, charge, seed, commitment)
-        # Charged and burnt on disk before anything leaves.
+        committed = commitment(record.epoch, entry.number, self.name, SELF, secrets.self_seed)
+        # Charged on disk before anything leaves.
         self.ledger.settle(charge, now=self._now())
         envelope = seal_upload(
-            self._members.keys,
-            expected_upload(plan, self.name, entry, self._members.key_name),
+            self._keys,
+            expected_upload(plan, self.name, entry, record.key_id),
             chunks,
-            seed_commitment=commitment,
+            seed_commitment=committed if plan.masked else bytes(32),
             rounds_applied=state.rounds_applied,
         )
-        self._note("upload", f"round {round_number}, attempt {attempt}")
+        header_hash = hashlib.sha256(envelope.header).digest()
+        self._attempt = OpenAttempt(entry, charge, secrets, header_hash)
+        self._note("upload", f"round {entry.round_number}, attempt {entry.attempt}")
         fields = {"header": envelope.header, "signature": envelope.signature}
         return Parcel(fields, {"update": envelope.chunks})
 
+    def _asked_entry(
+        self, request: Parcel, plan: RunPlan, record: EpochRecord, state: ModelState
+    ) -> MaskEntry:
+        """Return the entry of a request, if this site can take part in it."""
+        round_number, cohort = request.number("round"), names(request.text("cohort"))
+        check_cohort(cohort, record, plan)
+        if self.name not in cohort or round_number > plan.rounds:
+            raise ProtocolError("this site is not of the cohort, or the round is not planned")
+        if round_number != state.rounds_applied + 1:
+            raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
+        return record.entry(
+            plan,
+            number=request.number("entry"),
+            round_number=round_number,
+            attempt=request.number("attempt"),
+            cohort=cohort,
+        )
+
+    def _cipher_of(self, record: EpochRecord) -> UpdateCipher:
+        """Return the cipher of an epoch's key; the last one is kept."""
+        running, _ = self._run()
+        if self._cipher is None or self._cipher[0] != record.epoch.number:
+            self._cipher = (record.epoch.number, UpdateCipher(running.plan, record.key or None))
+        return self._cipher[1]
+
     def _noised_update(
-        self, running: _Running, round_number: int, attempt: int, state: ModelState
+        self, running: _Running, entry: MaskEntry, secrets: EntrySecrets, state: ModelState
     ) -> NDArray[np.int64]:
         """Draw a batch if planned, clip, sum, clamp, add the noise share, round with a dither."""
         plan = running.plan
+        round_number, attempt = entry.round_number, entry.attempt
         place = (self.name, round_number, attempt)
         drawn = None
         if plan.sample_rate < 1:
@@ -272,7 +320,9 @@ class Site:
             drawn = bernoulli(running.sums.n_units, plan.sample_rate, source)
         clamped = clamp_to_box(running.sums.sum_at(state.parameters, drawn), plan.box)
         noise = byte_source(self._seed, "noise", *place)
-        share = gaussian_share(clamped.size, plan.own_variance, noise)
+        share = gaussian_share(clamped.size, plan.noise_components.variances[0], noise)
+        for part, seed in enumerate(secrets.excess_seeds, start=1):
+            share += opening.excess_part(plan, entry, self.name, part, seed)
         dither = byte_source(self._seed, "dither", *place)
         update = dithered_round(clamped + share, plan.steps_per_unit, dither)
         if self.watch.on_upload is not None:
@@ -287,38 +337,24 @@ class Site:
             self.ledger.abort(self._attempt.charge, now=self._now())
         self._attempt = None
 
-    def _sign(self, request: Parcel) -> Parcel:
-        """Sign the transcript of the open attempt, once."""
-        attempt = self._open_attempt(request)
-        survivors = names(request.text("survivors"))
-        commitments = bytes_map(request.text("commitments"))
-        chunk_hashes = hex_list(request.text("aggregate_sha256"))
-        if attempt.transcript is not None:
-            raise ProtocolError("this attempt was signed before")
-        if survivors != attempt.entry.cohort or set(commitments) != set(survivors):
-            raise ProtocolError("the survivors are not the cohort of this attempt")
-        if commitments[self.name] != attempt.commitment:
-            raise EnvelopeError("this site's seed commitment was altered")
-        attempt.transcript = transcript_hash(attempt.entry, chunk_hashes, commitments)
-        return Parcel({"signature": self._members.keys.sign(attempt.transcript)})
-
-    def _unmask(self, request: Parcel) -> Parcel:
-        """Open the self mask once every survivor signed the same transcript."""
+    def _part(self, request: Parcel) -> AttemptPart:
+        """Return this site's answers within the open attempt that a request names."""
         running, _ = self._run()
-        attempt = self._open_attempt(request)
-        if attempt.transcript is None or attempt.opened:
-            raise ProtocolError("this attempt is not signed, or was opened before")
-        signatures = bytes_map(request.text("signatures"))
-        self._members.check_signatures(attempt.entry, attempt.transcript, signatures)
-        attempt.opened = True
-        return Parcel({"seed": attempt.seed if running.plan.masked else b""})
-
-    def _open_attempt(self, request: Parcel) -> _OpenAttempt:
         place = (request.number("round"), request.number("attempt"))
-        attempt = self._attempt
+        attempt, record, held = self._attempt, self.epochs.record, self.epochs.held
         if attempt is None or (attempt.entry.round_number, attempt.entry.attempt) != place:
             raise ProtocolError("no such attempt is open")
-        return attempt
+        if record is None or held is None or record.binding != attempt.entry.session:
+            raise ProtocolError("the epoch of this attempt has ended")
+        return AttemptPart(
+            self.name,
+            running.plan,
+            record,
+            held,
+            self._keys,
+            self._members.identities,
+            attempt,
+        )
 
     def _apply(self, closed: ClosedRound) -> None:
         """Check a closed round completely, then decrypt and take the step.
@@ -331,16 +367,14 @@ class Site:
         plan = running.plan
         if closed.round_number != state.rounds_applied + 1 or closed.round_number > plan.rounds:
             raise ProtocolError("a closed round is out of order")
-        self._members.check_cohort(closed.cohort, plan.min_sites)
-        entry = closed.entry(plan.run, self._members.session, plan.neighbours)
-        if set(closed.commitments) != set(closed.cohort):
-            raise EnvelopeError("a closed round lacks a commitment")
-        transcript = transcript_hash(entry, hash_chunks(closed.aggregate), closed.commitments)
-        self._members.check_signatures(entry, transcript, closed.signatures)
-        if plan.masked and not commitments_match(closed.seeds, closed.commitments, entry):
-            raise EnvelopeError("a seed is not the one that was committed to")
+        record = self.epochs.record_of(closed.epoch, self._members.identities)
+        entry = self._checked_entry(closed, record, plan)
         started = time.perf_counter()
-        gradient_sum = running.cipher.reveal(closed.aggregate, closed.seeds, entry)
+        masks = opening.remaining_masks(closed, record, plan, entry)
+        gradient_sum = self._cipher_of(record).reveal(closed.aggregate, masks)
+        excess = opening.opened_noise(closed, plan, entry)
+        if excess is not None:
+            gradient_sum -= excess
         self.seconds.decrypt += time.perf_counter() - started
         # Public bounds on a public sum. Whatever an aggregator adds to it, no parameter can grow
         # until a gradient overflows, so no later failure can depend on somebody's row.
@@ -351,8 +385,41 @@ class Site:
             raise EnvelopeError("an aggregate was refused")
         self.state = state
         save_state(self._files.checkpoint, self.state)
+        self.epochs.forget_before(closed.epoch)
         if self.watch.on_applied is not None:
-            self.watch.on_applied(self.name, closed, gradient_sum, self.state)
+            taken_off = np.zeros(plan.n_parameters) if excess is None else excess
+            self.watch.on_applied(
+                AppliedNote(self.name, closed, gradient_sum, taken_off, self.state)
+            )
+
+    def _checked_entry(self, closed: ClosedRound, record: EpochRecord, plan: RunPlan) -> MaskEntry:
+        """Return the entry of a closed round whose proof and openings are all right."""
+        check_cohort(closed.cohort, record, plan)
+        entry = record.entry(
+            plan,
+            number=closed.entry,
+            round_number=closed.round_number,
+            attempt=closed.attempt,
+            cohort=closed.cohort,
+        )
+        survivors = closed.survivors
+        if set(closed.uploads) != set(survivors) or set(closed.commitments) != set(survivors):
+            raise EnvelopeError("a closed round lacks an upload or a commitment")
+        hashes = hash_chunks(closed.aggregate)
+        transcript = transcript_hash(entry, hashes, closed.uploads, closed.commitments)
+        check_proof(
+            record,
+            plan,
+            entry,
+            survivors,
+            transcript,
+            closed.signatures,
+            closed.verification,
+            self._members.identities,
+            site=self.name,
+        )
+        opening.check_openings(closed, record, plan)
+        return entry
 
     def _finish(self, request: Parcel) -> Parcel:
         """Apply the last closed rounds; this copy of the model is complete."""
@@ -361,3 +428,14 @@ class Site:
         _, state = self._run()
         self._note("finish", f"model after round {state.rounds_applied}")
         return Parcel({"rounds_applied": state.rounds_applied})
+
+
+def check_cohort(cohort: tuple[str, ...], record: EpochRecord, plan: RunPlan) -> None:
+    """Refuse a cohort of strangers to the epoch, or one that is too small to survive.
+
+    Raises:
+        ProtocolError: if so.
+    """
+    enough = max(plan.min_sites, record.needed(plan, cohort))
+    if not set(cohort) <= set(record.members) or len(cohort) < enough:
+        raise ProtocolError("the cohort is unknown or too small")

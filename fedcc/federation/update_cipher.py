@@ -2,20 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcc.crypto.contexts import AggregatorCipher, SiteCipher
 from fedcc.crypto.envelopes import Expected
-from fedcc.crypto.masks import (
-    MaskEntry,
-    add_mod,
-    pairwise_mask,
-    remove_self_masks,
-    self_mask,
-)
+from fedcc.crypto.masks import MaskEntry, Slots, add_mod, subtract_mod
 from fedcc.crypto.packing import pack, slot_count, unpack
 from fedcc.crypto.parameters import ciphertext_bytes, slots_per_chunk
 from fedcc.errors import EnvelopeError
@@ -43,6 +37,7 @@ def expected_upload(plan: RunPlan, site: str, entry: MaskEntry, key_name: str) -
         run=plan.run,
         round_number=entry.round_number,
         attempt=entry.attempt,
+        entry=entry.number,
         site=site,
         cohort_hash=hashlib.sha256(json.dumps(entry.cohort).encode()).hexdigest(),
         session=entry.session.hex(),
@@ -69,39 +64,28 @@ class UpdateCipher:
                 raise EnvelopeError("the epoch key cannot be used")
             self._cipher = SiteCipher(plan.scheme, epoch_key)
 
-    def protect(
-        self,
-        update: NDArray[np.int64],
-        site: str,
-        entry: MaskEntry,
-        secrets: Mapping[str, bytes],
-        seed: bytes,
-    ) -> list[bytes]:
+    def protect(self, update: NDArray[np.int64], masks: Slots | None) -> list[bytes]:
         """Return the chunks that leave the site.
 
         Args:
             update: noised and rounded sum, shape `(n_parameters,)`.
-            site: the sender.
-            entry: the one-time place of the masks.
-            secrets: X25519 secrets with the other sites of the cohort.
-            seed: of the self mask.
+            masks: one per slot, where the plan's scheme has masks.
         """
         plan = self._plan
         if self._cipher is None:
             return [update.astype("<i8").tobytes()]
         if not plan.masked:
             return self._cipher.encrypt(update / plan.steps_per_unit)
-        slots = pack(update, plan.lanes)
-        masks = add_mod(
-            pairwise_mask(site, secrets, entry, slots.size),
-            self_mask(seed, site, entry, slots.size),
-        )
-        return self._cipher.encrypt(add_mod(slots, masks))
+        if masks is None:
+            raise ValueError("an upload of this scheme must be masked")
+        return self._cipher.encrypt(add_mod(pack(update, plan.lanes), masks))
 
-    def reveal(
-        self, aggregate: Sequence[bytes], seeds: Mapping[str, bytes], entry: MaskEntry
-    ) -> NDArray[np.float64]:
-        """Return the sum over the cohort in gradient units, shape `(n_parameters,)`.
+    def reveal(self, aggregate: Sequence[bytes], masks: Slots | None) -> NDArray[np.float64]:
+        """Return the sum over the survivors in gradient units, shape `(n_parameters,)`.
+
+        Args:
+            aggregate: chunks of the sum.
+            masks: what the sum still carries, where the plan's scheme has masks.
 
         Raises:
             EnvelopeError: whatever is wrong, the message is the same.
@@ -115,11 +99,17 @@ class UpdateCipher:
             total = np.frombuffer(aggregate[0], dtype="<i8").astype(np.int64)
         elif not plan.masked:
             return self._cipher.decrypt(aggregate, plan.n_parameters).astype(np.float64)
+        elif masks is None:
+            raise ValueError("the masks of this sum are missing")
         else:
-            size = slot_count(plan.n_parameters, plan.lanes)
-            slots = self._cipher.decrypt(aggregate, size).astype(np.uint64)
-            total = unpack(remove_self_masks(slots, seeds, entry), plan.n_parameters, plan.lanes)
+            slots = self._cipher.decrypt(aggregate, masks.size).astype(np.uint64)
+            total = unpack(subtract_mod(slots, masks), plan.n_parameters, plan.lanes)
         return total / plan.steps_per_unit
+
+
+def slots_of(plan: RunPlan) -> int:
+    """Return how many slots one update takes."""
+    return slot_count(plan.n_parameters, plan.lanes)
 
 
 class AggregateSum:

@@ -33,8 +33,11 @@ Observer = Literal["outsider", "claim", "everyone_else"]
 class PrivacyEvent:
     """One attempt of one round as accounting sees it.
 
-    `gaussian_share`: the site's noise is a share; the claim rests on `min_sites -
-    tolerated_collusion` honest survivors. `gaussian_alone`: the site's own noise must carry the
+    `gaussian_share`: the site's noise is a share; the claim counts the shares of `noise_sites -
+    tolerated_collusion` honest sites. Where parts of the noise may be opened, `own_variance` is
+    what always stays and `noise_sites` counts all planned sites: with fewer survivors, down to
+    `min_sites`, each keeps so much more that they carry no less (`excess_noise`); elsewhere it is
+    `min_sites`. `gaussian_alone`: the site's own noise must carry the
     claim. `sampled_gaussian_alone`: so it does, over a batch to which each unit belonged with
     probability `sample_rate`. `none`: no noise; the event costs an infinite epsilon.
     """
@@ -42,8 +45,9 @@ class PrivacyEvent:
     mechanism: Mechanism
     sensitivity: float  # L2 sensitivity of the unrounded sum, in gradient units
     grid: float  # grid steps per gradient unit
-    own_variance: float  # variance of this site's noise per coordinate, in gradient units
-    min_sites: int
+    own_variance: float  # of this site's noise that is never opened, per coordinate, gradient units
+    min_sites: int  # nothing is opened with fewer survivors
+    noise_sites: int  # sites over which the claim counts `own_variance` each
     tolerated_collusion: int
     sample_rate: float
     unit: str
@@ -65,6 +69,8 @@ class PrivacyEvent:
             raise ValueError("tolerated_collusion must be at least 1: a site knows its own share")
         if self.mechanism == "gaussian_share" and self.min_sites <= self.tolerated_collusion:
             raise ValueError("min_sites must exceed tolerated_collusion")
+        if self.noise_sites < self.min_sites:
+            raise ValueError("noise_sites must not be below min_sites")
 
     @classmethod
     def gaussian(
@@ -76,14 +82,19 @@ class PrivacyEvent:
         tolerated_collusion: int,
         grid: float = 1.0,
         unit: str = "record",
+        noise_sites: int | None = None,
     ) -> "PrivacyEvent":
-        """Return the event of a full-batch step with a noise share."""
+        """Return the event of a full-batch step with a noise share.
+
+        `noise_sites` is `min_sites` if not given: no part of the noise is opened.
+        """
         return cls(
             mechanism="gaussian_share",
             sensitivity=sensitivity,
             grid=grid,
             own_variance=own_variance,
             min_sites=min_sites,
+            noise_sites=min_sites if noise_sites is None else noise_sites,
             tolerated_collusion=tolerated_collusion,
             sample_rate=1.0,
             unit=unit,
@@ -99,9 +110,9 @@ class PrivacyEvent:
         if observer == "everyone_else":
             return self.own_variance
         if observer == "outsider":
-            return self.own_variance * self.min_sites
+            return self.own_variance * self.noise_sites
         if self.mechanism == "gaussian_share":
-            return self.own_variance * (self.min_sites - self.tolerated_collusion)
+            return self.own_variance * (self.noise_sites - self.tolerated_collusion)
         return self.own_variance
 
     def mu_squared(self, observer: Observer) -> float:

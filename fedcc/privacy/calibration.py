@@ -1,9 +1,10 @@
 """From a target (epsilon, delta) to the noise that every site adds.
 
 The share variance is v = sigma^2 D^2 / (n_min - f): n_min survivors less f colluding sites still
-carry the noise of central DP with multiplier sigma. sigma covers all planned rounds and the
-reserved retries, since every attempt is charged. Under Poisson sampling sigma solves the Renyi
-bound of the ledger's own stop rule.
+carry the noise of central DP with multiplier sigma. Where attempts survive dropouts it is split
+into parts, of which the survivors open what they do not need (`excess_noise`). sigma covers all
+planned rounds and the reserved retries, since every attempt is charged. Under Poisson sampling
+sigma solves the Renyi bound of the ledger's own stop rule.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Literal
 
 from fedcc.errors import ConfigError
 from fedcc.privacy.accounting import Mechanism, epsilon_of_mu, mu_of_epsilon
+from fedcc.privacy.excess_noise import split_noise
 from fedcc.privacy.renyi import sampled_noise_multiplier
 
 MOST_INTERACTIONS = 256  # a customer's rows are held in memory pair by pair
@@ -31,6 +33,9 @@ class PrivacySettings:
     max_sites_per_customer: int  # sites at which a customer may be known
     tolerated_collusion: int
     min_sites: int | None
+    excess_components: (
+        int | None
+    )  # parts of a share that may be opened; None for as many as n - n_min
     reserved_retries: int
     sample_rate: float | None  # chance that a unit joins a step's batch; None for full batches
 
@@ -58,6 +63,8 @@ class PrivacySettings:
             raise ValueError("reserved_retries must not be negative")
         if self.min_sites is not None and self.min_sites < 1:
             raise ValueError("min_sites must be at least 1")
+        if self.excess_components is not None and self.excess_components < 0:
+            raise ValueError("excess_components must not be negative; null is one for each dropout")
         if self.sample_rate is not None and not 0 < self.sample_rate <= 1:
             raise ValueError(f"sample_rate must be null or in (0, 1], got {self.sample_rate}")
         if self.rate < 1 and self.noise != "local":
@@ -79,7 +86,8 @@ class NoisePlan:
 
     mechanism: Mechanism
     noise_multiplier: float  # sigma: noise of the claim's coalition / sensitivity
-    own_variance: float
+    own_variance: float  # of all that a site adds
+    kept_variance: float  # of its part that is never opened; all that stays when no site drops
     # Of a full-batch sum over all planned sites with the same noise per row: sets the step size and
     # claims nothing.
     effective_epsilon: float
@@ -127,7 +135,7 @@ def calibrate(
     steps: int,
     sensitivity: float,
     n_sites: int,
-    min_sites: int,
+    levels: tuple[int, ...],
     collusion: int,
     masked: bool,
 ) -> NoisePlan:
@@ -137,8 +145,8 @@ def calibrate(
         settings: the wish.
         steps: rounds plus reserved retries.
         sensitivity: L2 sensitivity of one site's sum, > 0.
-        n_sites: planned sites; decides `effective_epsilon` alone.
-        min_sites: n_min of the plan.
+        n_sites: planned sites.
+        levels: of `excess_noise`; the last one is n_sites - n_min. A single one opens nothing.
         collusion: f of the plan.
         masked: whether single updates stay closed. If not, a shared plan keeps its noise, but each
             event has to stand alone and costs accordingly more.
@@ -148,27 +156,35 @@ def calibrate(
     """
     if settings.epsilon is None:
         return NoisePlan(
-            mechanism="none", noise_multiplier=0.0, own_variance=0.0, effective_epsilon=math.inf
+            mechanism="none",
+            noise_multiplier=0.0,
+            own_variance=0.0,
+            kept_variance=0.0,
+            effective_epsilon=math.inf,
         )
     sigma = _noise_multiplier(settings, settings.epsilon, steps) * ROUNDING_SLACK
-    variance = (sigma * sensitivity) ** 2
+    variance = kept = (sigma * sensitivity) ** 2
     mechanism: Mechanism = "gaussian_alone" if settings.rate == 1 else "sampled_gaussian_alone"
     if settings.noise == "shared":
         # Under masks two honest sites must be left, or the sum of the honest is one update.
-        least = 2 if masked else 1
+        least, min_sites = 2 if masked else 1, n_sites - levels[-1]
         if min_sites - collusion < least:
             raise ConfigError(
                 f"privacy: min_sites ({min_sites}) must exceed the tolerated collusion "
                 f"({collusion}, at least the sites of the largest organisation) by {least}. Raise "
                 "sites or min_sites, or use privacy.noise=local."
             )
-        variance /= min_sites - collusion
+        parts = split_noise(
+            total_variance=variance, n_sites=n_sites, collusion=collusion, levels=levels
+        )
+        variance, kept = parts.total, parts.kept(0)
         mechanism = "gaussian_share" if masked else "gaussian_alone"
-    effective_mu = settings.rate * math.sqrt(steps * sensitivity**2 / (n_sites * variance))
+    effective_mu = settings.rate * math.sqrt(steps * sensitivity**2 / (n_sites * kept))
     return NoisePlan(
         mechanism=mechanism,
         noise_multiplier=sigma,
         own_variance=variance,
+        kept_variance=kept,
         effective_epsilon=epsilon_of_mu(effective_mu, settings.delta),
     )
 

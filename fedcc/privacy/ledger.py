@@ -58,7 +58,7 @@ def _checked(
     """Return what the lines of a chain say, held against the head's mark."""
     content = read_content(path, entries)
     hashes = [str(entry["hash"]) for entry in entries]
-    check_mark(path, mark, hashes, head_due=content.charges_since_format)
+    check_mark(path, mark, hashes, head_due=content.head_due)
     return content
 
 
@@ -88,7 +88,8 @@ class Ledger:
     def open(cls, path: Path, *, caps: Sequence[Cap], delta: float, now: datetime) -> "Ledger":
         """Open or create a ledger file, verify it and lock it.
 
-        A file of version 1 gets a format line and a head; its charges stay and count.
+        A file of an older version gets a format line, and a head if it has none; its charges stay
+        and count.
 
         Args:
             path: one file per site.

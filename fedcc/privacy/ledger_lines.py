@@ -1,8 +1,10 @@
 """The lines of a ledger file: what each kind holds, which format version, and how it is read.
 
 A ledger that this code creates begins with a `format` line. One without it is of version 1 (no
-format line, no `planned_sites` and `session`, no head file); opening it for writing appends the
-format line, so its charges keep counting and everything after that line is of the new version.
+format line, no `planned_sites` and `session`, no head file); before version 3 no event says over
+how many sites its noise is shared, which was `min_sites`. Opening an older ledger for writing
+appends a format line, so its charges keep counting and everything after that line is of the new
+version.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +15,7 @@ from pathlib import Path
 from fedcc.errors import ProtocolError
 from fedcc.privacy.accounting import PrivacyEvent
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 Entry = tuple[str, int, int]  # run, round, attempt: used once
 
 
@@ -65,7 +67,7 @@ class LedgerContent:
     settled: frozenset[Entry]
     void: frozenset[Entry]
     version: int  # of the last line
-    charges_since_format: bool  # whether a charge of the new version must have a head
+    head_due: bool  # whether there is a charge of a version that has a head
     latest: datetime | None  # latest clock ever seen
 
 
@@ -77,7 +79,7 @@ def read_content(path: Path, entries: Iterable[Mapping[str, object]]) -> LedgerC
     """
     charges: list[TimedCharge] = []
     seen: dict[str, set[Entry]] = {"reserve": set(), "settle": set(), "abort": set()}
-    version, since_format, latest = 1, False, None
+    version, head_due, latest = 1, False, None
     for number, line in enumerate(entries, start=1):
         where = f"{path}, line {number}"
         try:
@@ -86,9 +88,9 @@ def read_content(path: Path, entries: Iterable[Mapping[str, object]]) -> LedgerC
                 raise ValueError("the time has no zone")
             latest = time if latest is None else max(latest, time)
             if kind == "format":
-                version, since_format = _version(line, where), False
+                version = _version(line, where, version)
                 continue
-            charge = _charge(line)
+            charge = _charge(line, version)
         except (KeyError, TypeError, ValueError) as error:
             raise ProtocolError(
                 f"{where}: not a line that fedcc's ledger of version {FORMAT_VERSION} can account "
@@ -102,25 +104,25 @@ def read_content(path: Path, entries: Iterable[Mapping[str, object]]) -> LedgerC
         seen[str(kind)].add(charge.entry)
         if kind == "reserve":
             charges.append(TimedCharge(charge, latest))
-            since_format = version > 1
+            head_due = version > 1
     return LedgerContent(
         tuple(charges),
         frozenset(seen["settle"]),
         frozenset(seen["abort"]),
         version,
-        since_format,
+        head_due,
         latest,
     )
 
 
-def _version(line: Mapping[str, object], where: str) -> int:
-    """Return a format line's version.
+def _version(line: Mapping[str, object], where: str, before: int) -> int:
+    """Return a format line's version; none follows a newer one.
 
     Raises:
         ProtocolError: for a version of a newer fedcc.
     """
     version = line["version"]
-    if not isinstance(version, int) or version < 2:
+    if not isinstance(version, int) or version < max(2, before):
         raise ValueError("not a version")
     if version > FORMAT_VERSION:
         raise ProtocolError(
@@ -130,8 +132,8 @@ def _version(line: Mapping[str, object], where: str) -> int:
     return version
 
 
-def _charge(line: Mapping[str, object]) -> Charge:
-    """Return what a line charges.
+def _charge(line: Mapping[str, object], version: int) -> Charge:
+    """Return what a line of a format version charges.
 
     Raises:
         KeyError, TypeError, ValueError: if it is no charge that this accounting covers.
@@ -147,7 +149,7 @@ def _charge(line: Mapping[str, object]) -> Charge:
     if not isinstance(planned, int | None) or not isinstance(session, str | None):
         raise TypeError("not a charge")
     return Charge(
-        event=PrivacyEvent.from_dict(event),
+        event=_event(event, version),
         run=run,
         round_number=round_number,
         attempt=attempt,
@@ -155,3 +157,16 @@ def _charge(line: Mapping[str, object]) -> Charge:
         planned_sites=planned,
         session=session,
     )
+
+
+def _event(values: Mapping[str, object], version: int) -> PrivacyEvent:
+    """Return the event of a line of a format version.
+
+    Raises:
+        KeyError, TypeError, ValueError: if a value is missing, unknown or impossible.
+    """
+    if version >= 3:
+        return PrivacyEvent.from_dict(values)
+    if "noise_sites" in values:
+        raise ValueError("a value of a newer version")
+    return PrivacyEvent.from_dict({**values, "noise_sites": values["min_sites"]})

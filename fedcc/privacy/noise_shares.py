@@ -4,6 +4,13 @@ The order carries the proof: clamp the *noiseless* sum to a public box (1-Lipsch
 sensitivity stays), add the Gaussian share in float64, then round with a dither. Nothing saturates
 after the noise. Given the dither, the rounded sum is dominated by the Gaussian of the unrounded
 sensitivity, so the accounted Gaussian is the noise that is summed.
+
+This also holds once a part E of the noise is opened and subtracted (`excess_noise`). Given E, a
+site uploads floor(s (G + N) + s E + theta), N being the noise that is kept: the same lattice at a
+known shift. With theta' = frac(s E + theta) it equals floor(s (G + N) + theta') plus a whole number
+that depends on s E and theta' alone, and theta' is uniform too, whatever E is. So the average over
+dithers of any divergence is the one without E: that of the kept Gaussian dominates, provided that
+N itself, not N + E, spans enough grid steps.
 """
 
 import math
@@ -82,12 +89,18 @@ def overflow_z(coordinates: int) -> float:
 
 
 def grid_fits(
-    grid: Grid, *, capacity: int, n_sites: int, own_variance: float, coordinates: int
+    grid: Grid,
+    *,
+    capacity: int,
+    n_sites: int,
+    own_variance: float,
+    kept_variance: float,
+    coordinates: int,
 ) -> bool:
-    """Tell whether no sum of a run leaves its lane and each share spans enough grid steps."""
+    """Tell whether no sum of a run leaves its lane and what is kept spans enough grid steps."""
     noise = overflow_z(coordinates) * math.sqrt(n_sites * own_variance)
     total = (n_sites * grid.box + noise) * grid.steps_per_unit + n_sites
-    spans = own_variance == 0 or math.sqrt(own_variance) * grid.steps_per_unit >= LEAST_SHARE_SD
+    spans = own_variance == 0 or math.sqrt(kept_variance) * grid.steps_per_unit >= LEAST_SHARE_SD
     return grid.box > 0 and spans and total <= (capacity - 1) * (1 + 1e-12)
 
 
@@ -96,6 +109,7 @@ def choose_grid(
     capacity: int,
     n_sites: int,
     own_variance: float,
+    kept_variance: float,
     max_grad_norm: float,
     public_rows: int,
     coordinates: int,
@@ -104,13 +118,15 @@ def choose_grid(
     """Choose the finest grid on which no sum of the whole run overflows its lane.
 
     The finest power of two (at most 2048 steps per `max_grad_norm`) is taken for which the box
-    holds even a site that owns all public rows. If no grid does, the coarsest one whose share still
-    spans `LEAST_SHARE_SD` steps is taken, and larger sums are clamped before the noise.
+    holds even a site that owns all public rows. If no grid does, the coarsest one is
+    taken on which a share (what is never opened of it) still spans `LEAST_SHARE_SD` steps, and
+    larger sums are clamped before the noise.
 
     Args:
         capacity: largest magnitude of a lane, 2^(width - 1).
         n_sites: planned sites K.
-        own_variance: of one share, gradient units squared.
+        own_variance: of one share, all of which is summed, gradient units squared.
+        kept_variance: of its part that is never opened, which the dither argument rests on.
         max_grad_norm: C.
         public_rows: the public normaliser N_plan.
         coordinates: parameters times attempts of the run.
@@ -132,7 +148,7 @@ def choose_grid(
     if grid_steps is not None:
         grid = at(grid_steps)
     else:
-        least = LEAST_SHARE_SD * max_grad_norm / math.sqrt(own_variance) if own_variance else 16.0
+        least = LEAST_SHARE_SD * max_grad_norm / math.sqrt(kept_variance) if own_variance else 16.0
         steps = float(FINEST_STEPS)
         while at(steps).box < largest and steps / 2 >= least:
             steps /= 2
@@ -142,12 +158,12 @@ def choose_grid(
             "crypto: the lanes cannot hold the noise of this plan. Use crypto.lanes=2, a smaller "
             "crypto.grid_steps, a larger privacy.epsilon or fewer rounds."
         )
-    if own_variance and math.sqrt(own_variance) * grid.steps_per_unit < LEAST_SHARE_SD:
+    if own_variance and math.sqrt(kept_variance) * grid.steps_per_unit < LEAST_SHARE_SD:
         remedy = "Use a larger crypto.grid_steps, or null."
         if grid_steps is None:
             remedy = "The noise is too small for the lanes: use a smaller privacy.epsilon."
         raise ConfigError(
             f"crypto.grid_steps: a noise share must span at least {LEAST_SHARE_SD:g} grid steps, "
-            f"here it spans {math.sqrt(own_variance) * grid.steps_per_unit:.2g}. {remedy}"
+            f"here it spans {math.sqrt(kept_variance) * grid.steps_per_unit:.2g}. {remedy}"
         )
     return grid

@@ -5,6 +5,7 @@ from fedcc.crypto.parameters import (
     BFV_CHAIN,
     CKKS_CHAIN,
     LANE_BITS,
+    MAX_EPOCH_ROUNDS,
     PLAIN_MODULUS,
     POLY_DEGREE,
     CryptoSettings,
@@ -32,7 +33,9 @@ def test_the_modulus_stays_within_128_bit_security(chain: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("lanes", LANE_BITS)
 def test_packed_totals_below_capacity_never_reach_half_the_plain_modulus(lanes: int) -> None:
-    capacity = CryptoSettings(scheme="bfv", lanes=lanes, grid_steps=None, neighbours=None).capacity
+    capacity = CryptoSettings(
+        scheme="bfv", lanes=lanes, grid_steps=None, neighbours=None, rotate_every=20
+    ).capacity
 
     largest = sum((capacity - 1) << (LANE_BITS[lanes] * lane) for lane in range(lanes))
 
@@ -54,9 +57,20 @@ def test_two_lanes_take_about_four_bytes_a_parameter() -> None:
 
 def test_a_grid_of_no_steps_is_refused() -> None:
     with pytest.raises(ValueError, match="grid_steps"):
-        CryptoSettings(scheme="bfv", lanes=2, grid_steps=0, neighbours=None)
+        CryptoSettings(scheme="bfv", lanes=2, grid_steps=0, neighbours=None, rotate_every=20)
 
 
 @pytest.mark.parametrize(("scheme", "masked"), [("bfv", True), ("ckks", False), ("none", False)])
 def test_only_exact_sums_are_masked(scheme: str, masked: bool) -> None:
-    assert CryptoSettings(scheme=scheme, lanes=2, grid_steps=None, neighbours=None).masked is masked
+    assert (
+        CryptoSettings(
+            scheme=scheme, lanes=2, grid_steps=None, neighbours=None, rotate_every=20
+        ).masked
+        is masked
+    )
+
+
+@pytest.mark.parametrize("rounds", [0, MAX_EPOCH_ROUNDS + 1])
+def test_an_epoch_of_no_rounds_or_too_many_is_refused(rounds: int) -> None:
+    with pytest.raises(ValueError, match="rotate_every must be 1 to 50"):
+        CryptoSettings(scheme="bfv", lanes=2, grid_steps=None, neighbours=None, rotate_every=rounds)

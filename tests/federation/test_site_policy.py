@@ -104,6 +104,8 @@ WEAKER: list[tuple[str, Any, str]] = [
     ("lanes", 3, "grid"),
     ("neighbours", 1, "neighbours"),
     ("neighbours", 3, "neighbours"),
+    ("rotate_every", 0, "rotate_every"),
+    ("rotate_every", 51, "rotate_every"),
 ]
 # Fields that change what is learnt, never what an upload reveals; only the hash of the approved
 # plan guards them (and, at `begin`, the site's own recipe: shapes and features).

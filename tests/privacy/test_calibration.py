@@ -20,6 +20,7 @@ def settings(**changes: object) -> PrivacySettings:
         "max_sites_per_customer": 1,
         "tolerated_collusion": 1,
         "min_sites": None,
+        "excess_components": 3,
         "reserved_retries": 2,
         "sample_rate": None,
     }
@@ -32,7 +33,7 @@ def plan_event(eps: float, *, noise: str, sites: int, collusion: int, masked: bo
         steps=62,
         sensitivity=0.3,
         n_sites=sites,
-        min_sites=sites,
+        levels=(0,),
         collusion=collusion,
         masked=masked,
     )
@@ -42,6 +43,7 @@ def plan_event(eps: float, *, noise: str, sites: int, collusion: int, masked: bo
         grid=1.0,
         own_variance=plan.own_variance,
         min_sites=sites,
+        noise_sites=sites,
         tolerated_collusion=collusion,
         sample_rate=1.0,
         unit="record",
@@ -80,7 +82,7 @@ def test_shared_noise_without_masks_is_charged_as_what_the_aggregator_sees() -> 
 
 def test_the_effective_epsilon_is_that_of_all_shares_together() -> None:
     plan = calibrate(
-        settings(), steps=62, sensitivity=0.3, n_sites=5, min_sites=5, collusion=1, masked=True
+        settings(), steps=62, sensitivity=0.3, n_sites=5, levels=(0,), collusion=1, masked=True
     )
 
     assert plan.effective_epsilon < 1.0
@@ -97,7 +99,7 @@ def test_a_plan_that_leaves_fewer_than_two_honest_sites_under_masks_is_refused(
             steps=10,
             sensitivity=1,
             n_sites=3,
-            min_sites=3,
+            levels=(0,),
             collusion=collusion,
             masked=True,
         )
@@ -128,7 +130,7 @@ def test_delta_must_be_below_one_over_the_public_rows_and_warns_near_it() -> Non
 def sampled_plan(eps: float, rate: float, **changes: object) -> PrivacyEvent:
     wish = settings(epsilon=eps, noise="local", sample_rate=rate, **changes)
     plan = calibrate(
-        wish, steps=62, sensitivity=0.3, n_sites=5, min_sites=5, collusion=1, masked=True
+        wish, steps=62, sensitivity=0.3, n_sites=5, levels=(0,), collusion=1, masked=True
     )
     return PrivacyEvent(
         mechanism=plan.mechanism,
@@ -136,6 +138,7 @@ def sampled_plan(eps: float, rate: float, **changes: object) -> PrivacyEvent:
         grid=1.0,
         own_variance=plan.own_variance,
         min_sites=5,
+        noise_sites=5,
         tolerated_collusion=1,
         sample_rate=rate,
         unit="record",
@@ -188,6 +191,7 @@ def test_a_rate_that_is_no_chance_is_refused(rate: float) -> None:
         {"delta": 0.0},
         {"tolerated_collusion": 0},
         {"reserved_retries": -1},
+        {"excess_components": -1},
     ],
 )
 def test_a_wish_that_means_nothing_is_refused(changes: dict[str, object]) -> None:

@@ -30,6 +30,7 @@ def sampled(multiplier: float, rate: float) -> PrivacyEvent:
         grid=1.0,
         own_variance=(multiplier * 0.5) ** 2,
         min_sites=3,
+        noise_sites=3,
         tolerated_collusion=1,
         sample_rate=rate,
         unit="record",

@@ -20,6 +20,7 @@ FULL = PrivacyEvent(
     grid=1.0,
     own_variance=(12 * 0.4) ** 2,
     min_sites=5,
+    noise_sites=5,
     tolerated_collusion=1,
     sample_rate=1.0,
     unit="record",

@@ -124,10 +124,7 @@ class _Session:
         ):
             monitor.observer.on_upload(note)
         for number in applied:
-            site, closed, gradient_sum, state = self._sightings.take_applied(number)
-            if "central_dp_same_noise" in self._run.settings.wanted_baselines:
-                monitor.keep_noise(closed.round_number, closed.attempt)
-            monitor.observer.on_applied(site, closed, gradient_sum, state)
+            monitor.see_applied(self._sightings.take_applied(number))
             self._applied = number
             monitor.note_rounds()
         monitor.note_rounds()

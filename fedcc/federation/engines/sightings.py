@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedcc import errors
 from fedcc.errors import FedccError
 from fedcc.federation.closed_round import ClosedRound
-from fedcc.federation.site_parts import SiteSeconds, UploadNote, Watch
+from fedcc.federation.site_parts import AppliedNote, SiteSeconds, UploadNote, Watch
 from fedcc.models.update import ModelState
 from fedcc.training.checkpoints import read_tensors, tensor_bytes
 
@@ -57,18 +57,18 @@ class Sightings:
         name = f"upload-{note.round_number:06d}-{note.attempt:06d}-{note.site}"
         self._put(name, tensor_bytes(tensors))
 
-    def _show_applied(
-        self, site: str, closed: ClosedRound, gradient_sum: NDArray[np.float64], state: ModelState
-    ) -> None:
+    def _show_applied(self, note: AppliedNote) -> None:
+        closed, state = note.closed, note.state
         tensors: dict[str, NDArray[np.generic]] = {
-            "gradient_sum": gradient_sum,
+            "gradient_sum": note.gradient_sum,
+            "opened_noise": note.opened_noise,
             "parameters": state.parameters,
             "velocity": state.velocity,
             "tail_sum": state.tail_sum,
             "counts": np.array([state.tail_count, state.rounds_applied], dtype=np.int64),
             "proof": np.frombuffer(closed.proof_json().encode(), dtype=np.uint8),
         }
-        self._put(f"applied-{closed.round_number:06d}-{site}", tensor_bytes(tensors))
+        self._put(f"applied-{closed.round_number:06d}-{note.site}", tensor_bytes(tensors))
 
     def show_refusal(self, site: str, number: int, error: FedccError) -> None:
         """Write the reason of a site's refusal; `number` counts the site's refusals from 1."""
@@ -115,9 +115,7 @@ class Sightings:
             path.unlink()
         return notes
 
-    def take_applied(
-        self, round_number: int
-    ) -> tuple[str, ClosedRound, NDArray[np.float64], ModelState]:
+    def take_applied(self, round_number: int) -> AppliedNote:
         """Return what one site showed of an applied round, and remove all sites' files of it.
 
         The copies of the sites are equal: each checked the same signatures and sum.
@@ -126,13 +124,13 @@ class Sightings:
         tensors = read_tensors(first)
         closed = ClosedRound.from_proof(tensors["proof"].tobytes().decode(), [])
         tail_count, applied = (int(value) for value in tensors["counts"])
-        names = ("gradient_sum", "parameters", "velocity", "tail_sum")
-        gradient_sum, *model = (tensors[name].astype(np.float64) for name in names)
+        names = ("gradient_sum", "opened_noise", "parameters", "velocity", "tail_sum")
+        gradient_sum, opened_noise, *model = (tensors[name].astype(np.float64) for name in names)
         state = ModelState(model[0], model[1], model[2], tail_count, applied)
         for path in (first, *others):
             path.unlink()
         site = first.name.split("-", 2)[2]
-        return site, closed, gradient_sum, state
+        return AppliedNote(site, closed, gradient_sum, opened_noise, state)
 
     def take_refusals(self) -> list[FedccError]:
         """Return and remove the refusals, in the order in which they were written."""

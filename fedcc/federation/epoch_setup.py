@@ -1,0 +1,167 @@
+"""Setting up at the aggregator: the roster once per run, and one-time secrets once per epoch.
+
+An epoch begins when the run does or is resumed, every `rotate_every` rounds, when its entries are
+used up, and when a site comes back that has no part in it. Sites exchange public keys and
+commitments, deal shares to each other, and take a fresh HE key from one of them; the aggregator
+passes on what is sealed and checks what is public.
+"""
+
+from collections.abc import Mapping
+
+from fedcc.crypto.entries import EpochAdvert, verify_adverts
+from fedcc.errors import EnvelopeError, FedccError, ProtocolError, TooFewSites
+from fedcc.federation.aggregation import Aggregator, RoundStore
+from fedcc.federation.closed_round import closed_parcel
+from fedcc.federation.epoch_record import EpochRecord, planned_epoch
+from fedcc.federation.link import Link
+from fedcc.federation.messages import Exchange, Parcel, advert_from_json, hex_map, roster_to_json
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.update_cipher import AggregateSum
+
+
+def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) -> Aggregator:
+    """Collect the identities of all sites and begin the first epoch.
+
+    Raises:
+        TooFewSites: if a site of the roster does not join, or fewer than n_min begin.
+    """
+    nodes = link.wait_for_nodes(len(plan.sites), join_timeout)
+    requests = {node: (str(node), Parcel({"run": plan.run})) for node in nodes}
+    adverts, applied, node_of = {}, {}, {}
+    for name, reply in link.exchange("join", 0, requests).items():
+        try:
+            advert = advert_from_json(reply.text("advert"))
+            rounds_applied = reply.number("rounds_applied")
+        except ProtocolError:
+            continue
+        if advert.site in plan.sites and advert.site not in adverts:
+            adverts[advert.site] = advert
+            applied[advert.site] = rounds_applied
+            node_of[advert.site] = int(name)
+    roster = tuple(adverts[site] for site in plan.sites if site in adverts)
+    if len(roster) < len(plan.sites):
+        raise TooFewSites(
+            f"{len(roster)} of {len(plan.sites)} sites joined; the plan's roster is fixed, so all "
+            "of them must be there when a run begins or is resumed."
+        )
+    aggregator = Aggregator(plan, store, roster, node_of, applied, present=set(adverts))
+    begin_epoch(link, aggregator)
+    return aggregator
+
+
+def begin_epoch(link: Link, aggregator: Aggregator) -> None:
+    """Set up the next epoch with all sites that answer.
+
+    Raises:
+        TooFewSites: if fewer than n_min sites are left, or none deals a key.
+    """
+    plan, store = aggregator.plan, aggregator.store
+    aggregator.record = None
+    number = store.start_epoch()
+    epoch = planned_epoch(
+        plan,
+        aggregator.session,
+        number=number,
+        first_entry=store.attempts_used + 1,
+        rounds_left=plan.rounds - store.last_closed,
+    )
+    place: dict[str, str | int | bytes] = {
+        "plan": plan.to_json(),
+        "roster": roster_to_json(aggregator.roster),
+        "epoch": epoch.number,
+        "first_entry": epoch.first_entry,
+    }
+    replies = _ask(
+        link,
+        aggregator,
+        "advertise",
+        {site: closed_parcel(aggregator.missing_rounds(site), place) for site in plan.sites},
+    )
+    adverts = []
+    for site in plan.sites:
+        try:
+            if site in replies:
+                advert = EpochAdvert.from_bytes(site, replies[site].raw("advert"), epoch)
+                verify_adverts([advert], aggregator.identities, epoch)
+                adverts.append(advert)
+                aggregator.applied[site] = replies[site].number("rounds_applied")
+        except (ProtocolError, EnvelopeError):
+            continue  # counts as a site that did not answer
+    enough(len(adverts), plan, "advertised keys")
+    record = EpochRecord(epoch, tuple(adverts), "pending")
+    shared = hex_map({advert.site: advert.to_bytes() for advert in adverts})
+    requests = dict.fromkeys(record.members, Parcel({"adverts": shared}))
+    dealt = {
+        site: reply.chunks["shares"]
+        for site, reply in _ask(link, aggregator, "share", requests).items()
+        if len(reply.chunks["shares"]) == len(adverts)
+    }
+    enough(len(dealt), plan, "shared their entries")
+    key_name, parameters, sealed = _deal(link, aggregator, record)
+    _begin(link, aggregator, EpochRecord(epoch, tuple(adverts), key_name), dealt, sealed)
+    aggregator.adder = AggregateSum(plan, parameters)
+    aggregator.epoch_from = store.last_closed + 1
+
+
+def _deal(
+    link: Link, aggregator: Aggregator, record: EpochRecord
+) -> tuple[str, bytes | None, list[bytes]]:
+    """Return name, parameters and sealed copies of the HE key that the dealer made."""
+    if aggregator.plan.scheme == "none":
+        return "none", None, []
+    dealer = record.dealer
+    reply = _ask(link, aggregator, "deal", {dealer: Parcel()}).get(dealer)
+    if reply is None or len(reply.chunks["sealed_keys"]) != len(record.members):
+        raise TooFewSites(f"{dealer} did not deal the key. Look into its audit log, then resume.")
+    return reply.text("key_id"), reply.raw("parameters"), reply.chunks["sealed_keys"]
+
+
+def _begin(
+    link: Link,
+    aggregator: Aggregator,
+    record: EpochRecord,
+    dealt: Mapping[str, list[bytes]],
+    sealed: list[bytes],
+) -> None:
+    """Pass on key and shares; sites that confirm the key are present."""
+    requests = {}
+    for place, site in enumerate(record.members):
+        shares = [dealt[dealer][place] if dealer in dealt else b"" for dealer in record.members]
+        fields: dict[str, str | int | bytes] = {
+            "key_id": record.key_id,
+            "sealed_key": sealed[place] if sealed else b"",
+        }
+        requests[site] = Parcel(fields, {"shares": shares})
+    begun = _ask(link, aggregator, "begin", requests)
+    ready = {site for site, reply in begun.items() if _names_key(reply, record.key_id)}
+    # A site whose own shares nobody has could not be recovered; it waits for the next epoch.
+    aggregator.present = ready & set(dealt)
+    enough(len(aggregator.present), aggregator.plan, "began")
+    aggregator.record = record
+
+
+def _names_key(reply: Parcel, key_name: str) -> bool:
+    try:
+        return reply.text("key_id") == key_name
+    except FedccError:
+        return False
+
+
+def _ask(
+    link: Link, aggregator: Aggregator, kind: Exchange, parcels: Mapping[str, Parcel]
+) -> dict[str, Parcel]:
+    requests = {aggregator.nodes[site]: (site, parcel) for site, parcel in parcels.items()}
+    return link.exchange(kind, aggregator.store.last_closed, requests)
+
+
+def enough(count: int, plan: RunPlan, what: str) -> None:
+    """Refuse to go on with fewer than n_min sites.
+
+    Raises:
+        TooFewSites: if so.
+    """
+    if count < plan.min_sites:
+        raise TooFewSites(
+            f"{count} of {len(plan.sites)} sites {what}; the plan needs {plan.min_sites}. Look "
+            "into the sites' audit logs, then resume the run."
+        )
