@@ -133,7 +133,7 @@ def decrypt(
     processed = json.loads((folder / "processed.json").read_text())
     with meter.at("decrypt"):
         opened = decryptor.decryption(fobs.loads(download), processed, context)
-    with meter.pause():
+    with meter.aside("check"):
         vectors = np.stack([np.load(folder / f"vector-{index}.npy") for index in range(sites)])
         error = np.abs(flat(opened) - vectors.mean(axis=0, dtype=np.float64)).max()
         return {"error": float(error / np.abs(vectors).max())}

@@ -2,7 +2,7 @@
 
 Aggregator, sites and messages are those of production; nothing of the protocol is repeated here.
 Every site is a process of its own and works alone while the others wait. Each message crosses as
-protobuf and its whole length counts. `NOT_ENCRYPTION` is left out of seconds and memory.
+protobuf and its whole length counts. `SET_ASIDE` counts apart.
 """
 
 import json
@@ -26,7 +26,7 @@ from flwr.proto.message_pb2 import Message as MessageProto
 
 from fedcc import config
 from fedcc.errors import Interrupted
-from fedcc.federation import site_round
+from fedcc.federation import opening, site_round
 from fedcc.federation.aggregation import RoundStore
 from fedcc.federation.client_app import build_client_app
 from fedcc.federation.grid import FIRST_NODE, InProcessGrid
@@ -38,30 +38,33 @@ from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulation import utc_now
 from fedcc.federation.site_opening import open_site
-from fedcc.federation.site_parts import Watch
+from fedcc.federation.site_parts import AppliedNote, UploadNote, Watch
 from fedcc.privacy.ledger import Ledger
 
 OUTPUTS = 31  # intents of the generated world; a linear head has as many weights a feature
 ROWS_PER_SITE = 60  # about half of the generated ones consent and are not test rows
 OPENING = "finish"  # a run of one round opens its sum in the last exchange
-NOT_ENCRYPTION: tuple[tuple[Any, str], ...] = (
-    (site_round, "starting_point"),  # the model before the first step
-    (site_round, "private_sum"),
-    (site_round.Site, "_noised_update"),  # training, noise and rounding
-    (site_round, "apply_sum"),  # the step of the model
-    (site_round, "save_state"),
-    (Ledger, "reserve"),
-    (Ledger, "settle"),
-    (RoundStore, "start_attempt"),  # the aggregator's disk
-    (RoundStore, "close_round"),
+TRAINING, TAKEN_OFF, DISK = "training and noise", "noise taken off", "disk"
+SET_ASIDE: tuple[tuple[Any, str, str], ...] = (
+    (site_round, "starting_point", TRAINING),  # the model before the first step
+    (site_round, "private_sum", TRAINING),
+    (site_round.Site, "_noised_update", TRAINING),  # gradients, noise in parts, rounding
+    (site_round, "apply_sum", TRAINING),  # the step of the model
+    (opening, "opened_noise", TAKEN_OFF),  # parts of the noise that were not needed
+    (site_round, "save_state", DISK),
+    (Ledger, "reserve", DISK),
+    (Ledger, "settle", DISK),
+    (RoundStore, "start_epoch", DISK),
+    (RoundStore, "start_attempt", DISK),
+    (RoundStore, "close_round", DISK),
 )
 
 
 def start_meter(label: str) -> Meter:
-    """Return a meter of this process that leaves out what is no encryption."""
+    """Return a meter of this process that sets aside what is no encryption."""
     meter = Meter(label)
-    for owner, name in NOT_ENCRYPTION:
-        meter.leave_out(owner, name)
+    for owner, name, part in SET_ASIDE:
+        meter.set_aside(owner, name, part)
     return meter
 
 
@@ -74,17 +77,22 @@ def _read(content: bytes) -> Message:
     return flower_compat.message_from_proto(MessageProto.FromString(content))
 
 
-def serve_site(run: PreparedRun, index: int, wire: Connection, vectors: Path | None) -> None:
+def serve_site(run: PreparedRun, index: int, wire: Connection, folder: Path) -> None:
     """Be one site until no further exchange is named; then send the readings."""
-    kept: dict[str, Any] = {}
     watch = Watch()
-    if vectors is not None:  # looking on takes memory, so it is done in a run of its own
-        watch.on_upload = lambda note: kept.update(update=note.update)
-        watch.on_applied = lambda site, closed, opened, state: kept.update(opened=opened)
     site = open_site(run, index, watch, utc_now)
     app = build_client_app({index: site}, ReplySchedule(seconds=None))
     context = flower_compat.new_context(FIRST_NODE + index, {"partition-id": index})
     meter = start_meter("waiting")
+
+    def keep_update(note: UploadNote) -> None:
+        np.save(folder / f"update-{index}.npy", note.update)
+
+    def keep_opened(note: AppliedNote) -> None:
+        with meter.aside("check"):
+            np.save(folder / f"opened-{index}.npy", note.gradient_sum + note.opened_noise)
+
+    watch.on_upload, watch.on_applied = keep_update, keep_opened
     while exchange := wire.recv_bytes().decode():
         content = wire.recv_bytes()
         with meter.at(exchange):
@@ -92,14 +100,12 @@ def serve_site(run: PreparedRun, index: int, wire: Connection, vectors: Path | N
         wire.send_bytes(reply)
     wire.send(meter.readings() | {"refused": [str(error) for error in watch.refusals]})
     site.close()
-    if vectors is not None:
-        np.savez(vectors / f"{index}.npz", **kept)
 
 
 class SiteProcesses:
     """Stands where the sites' app stands in a simulation; every site is a forked process."""
 
-    def __init__(self, run: PreparedRun, vectors: Path | None) -> None:
+    def __init__(self, run: PreparedRun, folder: Path) -> None:
         """Start all sites, then the aggregator's meter."""
         fork = multiprocessing.get_context("fork")
         self.up: Counter[str] = Counter()
@@ -108,7 +114,7 @@ class SiteProcesses:
         self._processes = []
         for index in range(len(run.plan.sites)):
             here, there = fork.Pipe()
-            arguments = (run, index, there, vectors)
+            arguments = (run, index, there, folder)
             self._processes.append(fork.Process(target=serve_site, args=arguments, daemon=True))
             self._processes[-1].start()
             self._wires.append(here)
@@ -158,7 +164,7 @@ def overrides(options: dict[str, Any], folder: str) -> list[str]:
 
 def run_once(options: dict[str, Any]) -> dict[str, Any]:
     """Run one round, or of a longer run the set-up alone, and return all readings."""
-    vectors = Path(options["vectors"]) if options.get("vectors") else None
+    vectors = Path(options["folder"])
     with tempfile.TemporaryDirectory() as folder:
         values = config.compose("simulate", overrides(options, folder))
         run = prepare_new(simulation_settings(values), values, utc_now, silent)
@@ -179,48 +185,48 @@ def run_once(options: dict[str, Any]) -> dict[str, Any]:
         sites = processes.end()
     if refused := [site["refused"] for site in sites if site["refused"]]:
         raise RuntimeError(f"a site refused: {refused[0]}")
-    if vectors is not None:
-        return _witness(vectors, run)
-    return _readings(aggregator, sites, processes) | {"parameters": run.plan.n_parameters}
+    found = _readings(aggregator, sites, processes) | {"parameters": run.plan.n_parameters}
+    return found | ({"wrong": _wrong(vectors, run)} if run.plan.rounds == 1 else {})
 
 
-def _witness(folder: Path, run: PreparedRun) -> dict[str, Any]:
-    """Keep what the sites uploaded as float32; count coordinates that some site opened wrongly."""
-    steps, total, opened = run.plan.steps_per_unit, np.int64(0), []
+def _wrong(folder: Path, run: PreparedRun) -> int:
+    """Return how many coordinates some site opened wrongly; write the vectors for the peer."""
+    steps, total, wrong = run.plan.steps_per_unit, np.int64(0), 0
     for index in range(len(run.plan.sites)):
-        with np.load(folder / f"{index}.npz") as kept:
-            total = total + kept["update"]
-            opened.append(kept["opened"])
-            np.save(folder / f"vector-{index}.npy", (kept["update"] / steps).astype(np.float32))
-    return {"differing": sum(int(np.count_nonzero(one != total / steps)) for one in opened)}
+        update = np.load(folder / f"update-{index}.npy")
+        np.save(folder / f"vector-{index}.npy", (update / steps).astype(np.float32))
+        total = total + update
+    for index in range(len(run.plan.sites)):
+        opened = np.load(folder / f"opened-{index}.npy")
+        wrong += int(np.count_nonzero(np.rint(opened * steps) != total))
+    return wrong
 
 
 def _readings(
     aggregator: dict[str, Any], sites: list[dict[str, Any]], wire: SiteProcesses
 ) -> dict[str, Any]:
     """Return the means over the sites, and what the aggregator did as a whole."""
-    found: dict[str, Any] = {
-        "MB": {"site": max(s["MB"] for s in sites), "aggregator": aggregator["MB"]}
-    }
-    kinds = set(wire.up) - {*ROUND, OPENING}
+    n_sites, setup = len(sites), set(wire.up) - {*ROUND, OPENING}
+    peaks = {"site": max(site["MB"] for site in sites), "aggregator": aggregator["MB"]}
+    found: dict[str, Any] = {"sites": n_sites, "MB": peaks}
     for clock in ("wall", "cpu"):
         spent: Counter[str] = Counter()
         for site in sites:
-            spent.update({key: value / len(sites) for key, value in site[clock].items()})
-        adding = aggregator[clock]
+            spent.update({key: value / n_sites for key, value in site[clock].items()})
+        adding = Counter(aggregator[clock])
         found[clock] = {
-            "encrypt": sum(spent[kind] for kind in ROUND),
-            # Written once, as the peer does; a network sends it to every site.
-            "aggregate": sum(adding.get(k, 0.0) for k in ROUND)
-            + adding.get(OPENING, 0.0) / len(sites),
+            "encrypt": sum(spent[kind] for kind in ROUND if kind != "verify"),
+            "verify": spent["verify"],  # one site adds all uploads again; mean over the sites
+            # The sum is written once, as the peer does; a network sends it to every site.
+            "aggregate": sum(adding[kind] for kind in ROUND) + adding[OPENING] / n_sites,
             "decrypt": spent[OPENING],
-            "left out": spent["left out"],
-            "setup of a site": sum(spent[kind] for kind in kinds),
-            "setup of the aggregator": sum(adding.get(kind, 0.0) for kind in (*kinds, "setup")),
+            **{part: spent[part] for part in (TRAINING, TAKEN_OFF, DISK)},
+            "setup of a site": sum(spent[kind] for kind in setup),
+            "setup of the aggregator": sum(adding[kind] for kind in ("setup", *setup)),
         }
     for way, counted in (("up", wire.up), ("down", wire.down)):
-        parts = {kind: counted[kind] / len(sites) for kind in (*ROUND, OPENING)}
-        found[way] = parts | {"setup": sum(counted[kind] for kind in kinds) / len(sites)}
+        parts = {kind: counted[kind] / n_sites for kind in (*ROUND, OPENING)}
+        found[way] = parts | {"setup": sum(counted[kind] for kind in setup) / n_sites}
     return found
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-LEFT_OUT = "left out"
+_LIBC = ctypes.CDLL(None)
+_MADV_POPULATE_READ = 22  # Linux 5.14
 
 
 class Meter:
@@ -20,15 +21,16 @@ class Meter:
         self.wall: Counter[str] = Counter()
         self.cpu: Counter[str] = Counter()
         self._stack = [label]
-        self._since = (time.perf_counter(), time.process_time())
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed before must not hide growth
+        _LIBC.malloc_trim(0)  # memory that was given back before must not hide growth
+        _map_files()
         self._resident, self._peak = _memory("VmRSS"), 0
         _forget_peak()
+        self._since = (time.perf_counter(), time.process_time())
 
     @property
     def peak_mb(self) -> float:
-        """Most memory above that of the start, without what is left out."""
+        """Most memory above that of the start, without what is set aside."""
         return (max(self._peak, _memory("VmHWM")) - self._resident) / 1024
 
     def _charge(self) -> None:
@@ -54,19 +56,19 @@ class Meter:
         self._stack[0] = label
 
     @contextmanager
-    def pause(self) -> Iterator[None]:
-        """Leave out the time of what happens inside, and the memory that it gives back."""
+    def aside(self, label: str) -> Iterator[None]:
+        """Count the time of what happens inside apart, and not the memory that it gives back."""
         self._peak = max(self._peak, _memory("VmHWM"))
-        with self.at(LEFT_OUT):
+        with self.at(label):
             yield
         _forget_peak()
 
-    def leave_out(self, owner: Any, name: str) -> None:
-        """Leave out every call of a function of a class or module."""
+    def set_aside(self, owner: Any, name: str, label: str) -> None:
+        """Count every call of a function of a class or module apart."""
         original: Callable[..., Any] = getattr(owner, name)
 
         def metered(*args: Any, **kwargs: Any) -> Any:
-            with self.pause():
+            with self.aside(label):
                 return original(*args, **kwargs)
 
         setattr(owner, name, metered)
@@ -84,3 +86,12 @@ def _memory(name: str) -> int:
 
 def _forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
+
+
+def _map_files() -> None:
+    """Map the loaded libraries completely, so that first use of their code is not growth."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, rights, *_, name = line.split(maxsplit=5)
+        if rights.startswith("r") and name.startswith("/"):
+            start, end = (int(part, 16) for part in span.split("-"))
+            _LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_POPULATE_READ)
