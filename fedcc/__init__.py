@@ -66,10 +66,12 @@ def plan(
 
     from fedcc import config
     from fedcc.federation.forecast import forecast
+    from fedcc.federation.roster_settings import fill_organisations
     from fedcc.federation.settings import simulation_settings
 
     folder = Path(config_dir) if config_dir is not None else None
-    settings = simulation_settings(config.compose("simulate", overrides, folder))
+    values = fill_organisations(config.compose("simulate", overrides, folder))
+    settings = simulation_settings(values)
     return forecast(settings, runs=Path(runs), open_rows=open_rows, now=datetime.now(UTC))
 
 
@@ -97,6 +99,7 @@ def simulate(
     from fedcc import config
     from fedcc.federation import simulation
     from fedcc.federation.progress import silent
+    from fedcc.federation.roster_settings import fill_organisations
     from fedcc.federation.run_folder import read_config
     from fedcc.federation.settings import simulation_settings
 
@@ -107,9 +110,8 @@ def simulate(
             )
         values = read_config(Path(resume))
     else:
-        values = config.compose(
-            "simulate", overrides, Path(config_dir) if config_dir is not None else None
-        )
+        folder = Path(config_dir) if config_dir is not None else None
+        values = fill_organisations(config.compose("simulate", overrides, folder))
     return simulation.simulate(
         simulation_settings(values),
         values,

@@ -26,6 +26,7 @@ PATH_KEYS = (
     "ledger.dir",
     "cache.dir",
     "site.policy",
+    "federation.roster",
 )
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")  # the wording of Hydra
 

@@ -3,10 +3,10 @@
     python simulations/site_dropout.py [--sites 5] [--site 2] [--round 5]
 
 Five runs of `fedcc simulate` with its defaults (churn on IBM's telco sample, epsilon 1, encrypted).
-By default a plan waits for all sites: one that misses a round voids the attempt, nothing is opened,
-and the attempt stays charged. The noise is calibrated for two such retries; the third failure of a
-round ends the run. With `privacy.min_sites` one lower, the sites that are left close the round; for
-that every site adds a larger share of noise in all rounds, which the model pays for.
+With `privacy.min_sites` at all sites a plan waits for all: one that misses a round voids the
+attempt, nothing is opened, and the attempt stays charged. The noise is calibrated for two such
+retries; the third failure of a round ends the run. With `privacy.min_sites` one lower, the sites
+that are left close the round; for that every site adds a larger share of noise in all rounds.
 """
 
 from pathlib import Path
@@ -35,11 +35,11 @@ def scenarios(sites: int, site: int, round_number: int) -> dict[str, list[str]]:
     """Return name and settings of every scenario."""
     once = f"federation.drop=[{{site: {site}, round: {round_number}, attempts: 1}}]"
     away = f"federation.drop=[{{site: {site}, round: {round_number}}}]"
-    room = f"privacy.min_sites={sites - 1}"
+    wait, room = f"privacy.min_sites={sites}", f"privacy.min_sites={sites - 1}"
     return {
-        "all answer": [],
-        "misses one attempt": [once],
-        "misses the round": [away],
+        "all answer": [wait],
+        "misses one attempt": [wait, once],
+        "misses the round": [wait, away],
         f"all answer, min_sites {sites - 1}": [room],
         f"misses the round, min_sites {sites - 1}": [room, away],
     }

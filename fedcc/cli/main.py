@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import data, ledger, plan, predict, simulate
+from fedcc.cli import data, keys, ledger, plan, predict, simulate
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_parser(commands)
     data.add_parser(commands)
     ledger.add_parser(commands)
+    keys.add_parser(commands)
     return parser
 
 

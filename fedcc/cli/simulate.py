@@ -38,13 +38,14 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries
       privacy.excess_components
   crypto=bfv|ckks|none   crypto.lanes=2|3 crypto.grid_steps
-      crypto.neighbours=N (masks with N sites only: for many sites)
+      crypto.neighbours=N (masks with N sites only: for many sites)   crypto.rotate_every=ROUNDS
   task=churn|intent
   data=NAME   data.path data.partition=natural|iid|dirichlet data.alpha data.min_rows
       data.split_seed data.public_rows data.source.rows (generated data)
   encoder=minilm|wordllama|hashing   cache=disk|none cache.dir
   model=linear|hinge|mlp   training=full_batch|label_init|one_round training.max_grad_norm
   federation.drop federation.organisations federation.timeout_seconds
+      federation.roster=FILE federation.admin_fingerprint=TEXT (organisations of a real consortium)
   engine=inprocess|ray|superlink   engine.start_timeout_seconds engine.poll_seconds
 """
 

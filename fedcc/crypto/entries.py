@@ -5,7 +5,9 @@ key, a self-mask seed and seeds of excess noise, advertises the public key and c
 seeds, and shares all of them (Shamir) with the sites of the epoch over a channel key that is never
 shared itself. What is recovered of one entry therefore opens nothing of any other, and nothing of
 what travelled over the channels. Private parts live in memory alone: a site that restarts has lost
-them, takes no further part in the epoch and cannot use a pad twice.
+them, takes no further part in the epoch and cannot use a pad twice. The channel key is dropped when
+the first entry is taken: as long as it lived, recorded messages would open again, and with them the
+shares of entries that were used and dropped. Python cannot promise that no copy stays in memory.
 
 Source: Bonawitz et al., "Practical Secure Aggregation for Privacy-Preserving Machine Learning",
 2017 (two key pairs, both kinds of shares).
@@ -15,15 +17,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedcc.crypto import shamir
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys, verify_signature
 from fedcc.crypto.masks import SEED_BYTES
-from fedcc.errors import EnvelopeError, ProtocolError
+from fedcc.errors import ProtocolError
 from fedcc.rng import ByteSource
 
-_PART = 32  # bytes of every key, seed, commitment and share
+PART_BYTES = 32  # bytes of every key, seed, commitment and share
 _SIGNATURE = 64
 SELF = 0  # part of an entry that holds the self-mask seed; excess seeds are parts 1, 2, …
 
@@ -71,12 +73,12 @@ class Epoch:
     def advert_bytes(self) -> int:
         """Length of the public parts that one site advertises."""
         commitments = (1 + self.n_excess) * self.n_entries if self.shared else 0
-        return _PART * (1 + self.n_mask_keys + commitments)
+        return PART_BYTES * (1 + self.n_mask_keys + commitments)
 
     @property
     def share_bytes(self) -> int:
         """Length of the shares that one site deals to another."""
-        return self.n_entries * (2 + self.n_excess) * _PART if self.shared else 0
+        return self.n_entries * (2 + self.n_excess) * PART_BYTES if self.shared else 0
 
     def index(self, number: int) -> int:
         """Return the place of an entry in the epoch.
@@ -160,8 +162,12 @@ class EpochAdvert:
         per_entry = 1 + epoch.n_excess
         return self._part(1 + epoch.n_mask_keys + per_entry * epoch.index(number) + part)
 
+    def keys(self, epoch: Epoch) -> list[bytes]:
+        """Return the channel key and all mask keys."""
+        return [self._part(index) for index in range(1 + epoch.n_mask_keys)]
+
     def _part(self, index: int) -> bytes:
-        return self.parts[_PART * index : _PART * (index + 1)]
+        return self.parts[PART_BYTES * index : PART_BYTES * (index + 1)]
 
 
 def verify_adverts(
@@ -170,7 +176,9 @@ def verify_adverts(
     """Check the adverts of an epoch against the identities of the roster.
 
     Raises:
-        ProtocolError: for a repeated or unknown site, or a length that is not the epoch's.
+        ProtocolError: for a repeated or unknown site, a length that is not the epoch's, or a site
+            that shows one key in two places: what is recovered of one entry would open another,
+            or the channel.
         EnvelopeError: if a signature does not match.
     """
     names = [advert.site for advert in adverts]
@@ -181,6 +189,8 @@ def verify_adverts(
             raise ProtocolError("an advert of an epoch has the wrong length")
         signed = advert.signed_bytes(epoch)
         verify_signature(identities[advert.site], advert.signature, signed)
+        if len(set(advert.keys(epoch))) != 1 + epoch.n_mask_keys:
+            raise ProtocolError("an advert of an epoch shows one key in two places")
 
 
 def epoch_binding(epoch: Epoch, adverts: Sequence[EpochAdvert], key_id: str) -> bytes:
@@ -197,18 +207,24 @@ def epoch_binding(epoch: Epoch, adverts: Sequence[EpochAdvert], key_id: str) -> 
 
 @dataclass(frozen=True)
 class EntrySecrets:
-    """The private parts of one entry at one site."""
+    """The private parts of one entry at one site; they do not show when printed."""
 
-    mask_key: bytes  # X25519
-    self_seed: bytes
-    excess_seeds: tuple[bytes, ...]
+    mask_key: bytes = field(repr=False)  # X25519
+    self_seed: bytes = field(repr=False)
+    excess_seeds: tuple[bytes, ...] = field(repr=False)
 
     def to_bytes(self) -> bytes:
         """Return mask key, self-mask seed and excess seeds, as they are shared."""
         return b"".join((self.mask_key, self.self_seed, *self.excess_seeds))
 
     def part(self, part: int) -> bytes:
-        """Return the self-mask seed (`SELF`) or an excess seed (from 1)."""
+        """Return the self-mask seed (`SELF`) or an excess seed (from 1).
+
+        Raises:
+            ProtocolError: if there is none.
+        """
+        if not SELF <= part <= len(self.excess_seeds):
+            raise ProtocolError("an entry has no such seed")
         return self.self_seed if part == SELF else self.excess_seeds[part - 1]
 
 
@@ -217,7 +233,8 @@ class EpochSecrets:
 
     def __init__(self, epoch: Epoch, entries: Sequence[EntrySecrets], channel: ChannelKey) -> None:
         """Hold what `create` made."""
-        self.epoch, self.channel = epoch, channel
+        self.epoch = epoch
+        self._channel: ChannelKey | None = channel
         self._entries = dict(enumerate(entries, start=epoch.first_entry))
 
     @classmethod
@@ -231,7 +248,7 @@ class EpochSecrets:
             excess_source: gives, by the number of an entry, the source of its seeds of excess
                 noise; a seeded one in repeatable simulations.
         """
-        keys = [os.urandom(_PART) for _ in range(epoch.n_mask_keys)]
+        keys = [os.urandom(PART_BYTES) for _ in range(epoch.n_mask_keys)]
         entries = [
             EntrySecrets(
                 keys[index if epoch.shared else 0],
@@ -242,13 +259,28 @@ class EpochSecrets:
         ]
         return cls(epoch, entries, ChannelKey.create())
 
+    @property
+    def channel(self) -> ChannelKey:
+        """The key that seals and opens shares.
+
+        Raises:
+            ProtocolError: once an entry was taken; see the module's docstring.
+        """
+        if self._channel is None:
+            raise ProtocolError("the channel of this epoch is closed")
+        return self._channel
+
     def advert(self, site: str, keys: SiteKeys) -> EpochAdvert:
-        """Return the signed public parts; to be called before any entry is taken."""
+        """Return the signed public parts.
+
+        Raises:
+            ProtocolError: once an entry was taken.
+        """
         epoch = self.epoch
         entries = [self._entries[number] for number in sorted(self._entries)]
         mask_keys = [MaskKey(entry.mask_key).public for entry in entries[: epoch.n_mask_keys]]
         if not mask_keys:  # an epoch without masks still has the place of one key
-            mask_keys = [bytes(_PART)] * epoch.n_mask_keys
+            mask_keys = [bytes(PART_BYTES)] * epoch.n_mask_keys
         commitments = [
             commitment(epoch, number, site, part, entry.part(part))
             for number, entry in sorted(self._entries.items())
@@ -264,9 +296,18 @@ class EpochSecrets:
 
         Every byte is shared with its own random polynomial, so each key and seed is shared on its
         own. A site holds a share of its own secrets too, like everybody.
+
+        Raises:
+            ProtocolError: once an entry was taken; if this site's own advert is missing or not the
+                one it made; or if the threshold is above the number of sites, or not above half
+                of it, so that two sets of sites could open both kinds of shares.
         """
+        if self.channel.public not in [a.channel for a in adverts if a.site == site]:
+            raise ProtocolError("the adverts of an epoch lack this site's own")
         if not self.epoch.shared:
             return [b""] * len(adverts)
+        if not len(adverts) < 2 * threshold <= 2 * len(adverts):
+            raise ProtocolError("the threshold of an epoch does not fit its number of sites")
         secret = b"".join(self._entries[n].to_bytes() for n in sorted(self._entries))
         shares = shamir.split(secret, threshold=threshold, n_shares=len(adverts), source=os.urandom)
         return [
@@ -277,7 +318,7 @@ class EpochSecrets:
         ]
 
     def take(self, number: int) -> EntrySecrets:
-        """Return the secrets of an entry, once; earlier ones are dropped with it.
+        """Return the secrets of an entry, once; earlier ones and the channel are dropped.
 
         Raises:
             ProtocolError: if the entry was used, skipped or never there.
@@ -285,84 +326,10 @@ class EpochSecrets:
         self.epoch.index(number)
         if number not in self._entries:
             raise ProtocolError("this entry was used before")
-        taken = self._entries[number]
+        taken, self._channel = self._entries[number], None
         self._entries = {n: entry for n, entry in self._entries.items() if n > number}
         return taken
 
 
 def _seeds(source: ByteSource, count: int) -> tuple[bytes, ...]:
     return tuple(source(SEED_BYTES) for _ in range(count))
-
-
-class HeldShares:
-    """The shares that a site holds of the others' entries; never written to disk."""
-
-    def __init__(self, epoch: Epoch, point: int) -> None:
-        """Hold nothing yet; `point` is where this site's shares lie on every polynomial."""
-        self.epoch, self.point = epoch, point
-        self._of: dict[str, bytearray] = {}
-
-    def take(self, dealer: str, content: bytes) -> None:
-        """Keep what one site dealt.
-
-        Raises:
-            EnvelopeError: if it has the wrong length.
-        """
-        if len(content) != self.epoch.share_bytes:
-            raise EnvelopeError("the shares of a site have the wrong length")
-        self._of[dealer] = bytearray(content)
-
-    @property
-    def dealers(self) -> frozenset[str]:
-        """The sites whose shares are held."""
-        return frozenset(self._of)
-
-    def mask_key(self, dealer: str, number: int) -> bytes:
-        """Return the share of a mask key, or nothing if that site's shares never came."""
-        return self._part(dealer, number, 0)
-
-    def seed(self, dealer: str, number: int, part: int) -> bytes:
-        """Return the share of a seed, or nothing if that site's shares never came."""
-        return self._part(dealer, number, 1 + part)
-
-    def _part(self, dealer: str, number: int, place: int) -> bytes:
-        if dealer not in self._of:
-            return b""
-        start = self._start(number) + _PART * place
-        return bytes(self._of[dealer][start : start + _PART])
-
-    def _start(self, number: int) -> int:
-        return self.epoch.index(number) * (2 + self.epoch.n_excess) * _PART
-
-    def erase_before(self, number: int) -> None:
-        """Overwrite the shares of all entries below a number."""
-        index = min(max(number - self.epoch.first_entry, 0), self.epoch.n_entries)
-        size = index * (2 + self.epoch.n_excess) * _PART
-        for held in self._of.values():
-            held[:size] = bytes(min(size, len(held)))
-
-
-def recover(
-    shares: Mapping[int, bytes], threshold: int, is_right: Callable[[bytes], bool]
-) -> bytes | None:
-    """Return a key or seed from its shares, or `None` if they do not give the right one.
-
-    A site may hand over a wrong share. The first `threshold` shares are tried, then as many times
-    again with one of them left out for another, where there are more.
-
-    Args:
-        shares: by point; one of another length, or all zeros, counts as missing.
-        threshold: how many give the secret back.
-        is_right: tells whether a result is what was committed to.
-    """
-    given = {point: share for point, share in shares.items() if len(share) == _PART and any(share)}
-    if len(given) < threshold:
-        return None
-    tries: list[Mapping[int, bytes]] = [given]
-    if len(given) > threshold:
-        tries += [{p: s for p, s in given.items() if p != left_out} for left_out in sorted(given)]
-    for chosen in tries:
-        secret = shamir.combine(chosen, threshold=threshold)
-        if is_right(secret):
-            return secret
-    return None

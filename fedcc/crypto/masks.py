@@ -205,8 +205,10 @@ def masks_of_survivors(
         modulus: of the slots.
 
     Raises:
+        ProtocolError: if a survivor is not of the cohort.
         ValueError: if the secret of a pair is missing.
     """
+    _check_survivors(entry, seeds)
     total = np.zeros(size, dtype=np.uint64)  # as above: no overflow below 2^18 masks
     for site, seed in seeds.items():
         total += self_mask(seed, site, entry, size, modulus=modulus)
@@ -216,6 +218,11 @@ def masks_of_survivors(
         secret = pair_secrets[dropped, survivor]
         total += _pair_stream(survivor, dropped, secret, entry, size, modulus)
     return total % np.uint64(modulus)
+
+
+def _check_survivors(entry: MaskEntry, survivors: Collection[str]) -> None:
+    if not set(survivors) <= set(entry.cohort):
+        raise ProtocolError("a survivor is not of the cohort")
 
 
 def dropped_pairs(entry: MaskEntry, survivors: Collection[str]) -> list[tuple[str, str]]:
@@ -246,7 +253,13 @@ def transcript_hash(
         chunk_hashes: of the aggregate.
         uploads: hash of the header of each survivor; its keys are the survivors.
         commitments: to the self-mask seed of each survivor.
+
+    Raises:
+        ProtocolError: if a survivor is not of the cohort, or its commitment is missing.
     """
+    _check_survivors(entry, uploads)
+    if not set(uploads) <= set(commitments):
+        raise ProtocolError("a survivor lacks its commitment")
     hashes = [chunk_hash.hex() for chunk_hash in chunk_hashes]
     survivors = [
         (site, uploads[site].hex(), commitments[site].hex())

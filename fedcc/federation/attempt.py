@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from fedcc.crypto.entries import SELF, recover
+from fedcc.crypto.entries import SELF
 from fedcc.crypto.envelopes import Envelope
+from fedcc.crypto.held_shares import recover
 from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError

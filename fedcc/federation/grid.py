@@ -28,6 +28,10 @@ def _no_exchange(message: Message) -> None:
     return None
 
 
+def _nobody_listens(message: Message, reply: Message) -> None:
+    return None
+
+
 class InProcessGrid(Grid):
     """Delivers messages to sites of this process."""
 
@@ -38,6 +42,7 @@ class InProcessGrid(Grid):
         *,
         offline: Offline = _never_offline,
         after_exchange: Callable[[Message], None] = _no_exchange,
+        overhear: Callable[[Message, Message], None] = _nobody_listens,
         isolate: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -49,6 +54,7 @@ class InProcessGrid(Grid):
             offline: plays dropouts.
             after_exchange: called with the first message of an exchange once all replies are in;
                 a simulation's progress hangs here, outside the protocol.
+            overhear: called with each message and its reply; attacks listen here.
             isolate: pass every message through protobuf, as a network would.
             clock: seconds, for the time-out.
         """
@@ -57,6 +63,7 @@ class InProcessGrid(Grid):
         self._run = flower_compat.empty_run()
         self._offline = offline
         self._after_exchange = after_exchange
+        self._overhear = overhear
         self._isolate = isolate
         self._clock = clock
         self._replies: dict[str, Message] = {}
@@ -111,6 +118,7 @@ class InProcessGrid(Grid):
             reply = flower_compat.through_the_wire(reply)
         if deadline is None or self._clock() <= deadline:
             self._replies[message_id] = reply
+            self._overhear(message, reply)
         return message_id
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:

@@ -129,13 +129,15 @@ class RunPlan:
     def sum_bound(self) -> float:
         """Magnitude that no coordinate of an honest sum exceeds, but with probability 1e-12.
 
-        In gradient units; the sum of all boxes and the tail of the noise of all planned sites,
-        before any of it is opened and subtracted.
+        In gradient units: what the public number of rows can add up to at C each, at most the sum
+        of all boxes, and the tail of the noise of all planned sites before any of it is opened.
+        A sum that still carries masks is uniform over a lane, which is several times as wide.
         """
         sites = len(self.sites)
         z = overflow_z(self.n_parameters * self.max_attempts)
         noise = z * math.sqrt(sites * self.own_variance)
-        return sites * self.box + noise + sites / self.steps_per_unit
+        rows = self.normaliser / self.sample_rate * self.max_grad_norm
+        return min(sites * self.box, rows) + noise + sites / self.steps_per_unit
 
     @property
     def site_clip(self) -> float:
@@ -150,14 +152,14 @@ class RunPlan:
             event, sensitivity=event.sensitivity / self.max_sites_per_customer
         )
 
-    def event_with(self, survivors: int) -> PrivacyEvent:
+    def event_with(self, n_survivors: int) -> PrivacyEvent:
         """Return what an attempt costs that so many sites survive; never more than `event`.
 
         Raises:
             ValueError: if they are fewer than `min_sites`, or more than are planned.
         """
-        kept = self.noise_components.kept(len(self.sites) - survivors)
-        return dataclasses.replace(self.event, own_variance=kept, noise_sites=survivors)
+        kept = self.noise_components.kept(len(self.sites) - n_survivors)
+        return dataclasses.replace(self.event, own_variance=kept, noise_sites=n_survivors)
 
     @property
     def event(self) -> PrivacyEvent:

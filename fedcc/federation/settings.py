@@ -52,12 +52,16 @@ class FederationSettings:
     join_timeout_seconds: float
     reply_seconds: float | None  # period of the schedule on which updates leave; None for at once
     organisations: dict[str, str] | None
+    roster: str | None  # the signed file that organisations were read from
+    admin_fingerprint: str | None  # of who signed it
     drop: tuple[Dropout, ...]
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not self.timeout_seconds > 0 or not self.join_timeout_seconds > 0:
             raise ValueError("time-outs must be > 0")
+        if self.roster is not None and self.organisations is None:
+            raise ValueError("federation.roster was not read; see roster_settings")
         if self.reply_seconds is not None and not 0 < self.reply_seconds < self.timeout_seconds:
             raise ValueError(
                 "reply_seconds must be null, or > 0 and below timeout_seconds "

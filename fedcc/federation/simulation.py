@@ -19,8 +19,9 @@ from fedcc.federation import flower_compat
 from fedcc.federation.client_app import build_client_app
 from fedcc.federation.conclusion import conclude
 from fedcc.federation.engines.remote import run_remote
-from fedcc.federation.grid import InProcessGrid
+from fedcc.federation.grid import FIRST_NODE, InProcessGrid
 from fedcc.federation.monitor import Monitor
+from fedcc.federation.overhearing import Listener, overhear
 from fedcc.federation.prepared import (
     Clock,
     PreparedRun,
@@ -69,6 +70,7 @@ def simulate(
     resume: Path | None = None,
     clock: Clock = utc_now,
     isolate: bool = False,
+    listener: Listener | None = None,
 ) -> RunResult:
     """Run or resume a simulated federation.
 
@@ -79,13 +81,18 @@ def simulate(
         resume: folder of an interrupted run, whose own settings were passed in.
         clock: current time with a zone.
         isolate: pass every message through protobuf, as a network would.
+        listener: overhears each message and its reply as the aggregator has them, for attacks;
+            `engine=inprocess` alone.
 
     Returns:
         The result; a run that ended early has `error` set and its outcome in the summary.
 
     Raises:
         FedccError: for settings or data that cannot be run at all; then there is no run folder.
+        ValueError: if somebody wants to overhear an engine of several processes.
     """
+    if listener is not None and settings.engine.name != "inprocess":
+        raise ValueError("messages are overheard in one process only: engine=inprocess")
     started = time.monotonic()
     torch.set_num_threads(1)
     if resume is None:
@@ -97,7 +104,9 @@ def simulate(
     first_round = time.monotonic()
     try:
         with stop_on_signal(monitor.stop, progress):
-            error = _guarded(run, monitor, lambda: _run_apps(run, monitor, sites, clock, isolate))
+            error = _guarded(
+                run, monitor, lambda: _run_apps(run, monitor, sites, clock, isolate, listener)
+            )
         close_sites(sites)
         seconds = (time.monotonic() - started, first_round - started)
         summary = conclude(run, monitor, sites, error, seconds=seconds, progress=progress)
@@ -134,7 +143,12 @@ def _how_to_resume(run: PreparedRun, monitor: Monitor) -> str:
 
 
 def _run_apps(
-    run: PreparedRun, monitor: Monitor, sites: list[Site], clock: Clock, isolate: bool
+    run: PreparedRun,
+    monitor: Monitor,
+    sites: list[Site],
+    clock: Clock,
+    isolate: bool,
+    listener: Listener | None,
 ) -> None:
     """Open every site and run ServerApp and ClientApp on the engine of the settings."""
     run.folder.clear_finished()
@@ -142,12 +156,18 @@ def _run_apps(
     monitor.attempts_before = max(len(site.ledger.used(run.plan.run)) for site in sites)
     _announce(run, monitor)
     if run.settings.engine.name == "inprocess":
-        _run_in_process(run, monitor, sites, isolate)
+        _run_in_process(run, monitor, sites, isolate, listener)
     else:
         run_remote(run, monitor, sites, clock)
 
 
-def _run_in_process(run: PreparedRun, monitor: Monitor, sites: list[Site], isolate: bool) -> None:
+def _run_in_process(
+    run: PreparedRun,
+    monitor: Monitor,
+    sites: list[Site],
+    isolate: bool,
+    listener: Listener | None,
+) -> None:
     server_app = build_server_app(
         run.plan,
         run.settings.federation,
@@ -164,6 +184,7 @@ def _run_in_process(run: PreparedRun, monitor: Monitor, sites: list[Site], isola
         len(sites),
         offline=monitor.is_offline,
         after_exchange=monitor.after_exchange,
+        overhear=overhear(listener, run.plan.sites, FIRST_NODE),
         isolate=isolate,
     )
     server_app(grid, flower_compat.new_context(0, {}))

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedcc.crypto import contexts
-from fedcc.crypto.entries import SELF, EntrySecrets, HeldShares
+from fedcc.crypto.entries import SELF, EntrySecrets
 from fedcc.crypto.envelopes import Envelope, open_upload
+from fedcc.crypto.held_shares import HeldShares
 from fedcc.crypto.keys import SiteKeys, verify_signature
 from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, ProtocolError

@@ -10,14 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedcc.crypto import contexts
-from fedcc.crypto.entries import (
-    EntrySecrets,
-    Epoch,
-    EpochAdvert,
-    EpochSecrets,
-    HeldShares,
-    verify_adverts,
-)
+from fedcc.crypto.entries import EntrySecrets, Epoch, EpochAdvert, EpochSecrets, verify_adverts
+from fedcc.crypto.held_shares import HeldShares
 from fedcc.crypto.keys import SiteKeys
 from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.federation.epoch_record import EpochRecord

@@ -4,15 +4,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crypto.by_hand import hkdf_by_hand, public_by_hand, x25519_by_hand
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fedcc.crypto.keys import Advert, SiteKeys, roster_hash, verify_roster, verify_signature
+from fedcc.crypto.keys import (
+    Advert,
+    ChannelKey,
+    MaskKey,
+    SiteKeys,
+    roster_hash,
+    verify_roster,
+    verify_signature,
+)
 from fedcc.errors import EnvelopeError, ProtocolError, RecordError
 
 PUBLISHED = json.loads((Path(__file__).parent / "vectors" / "published.json").read_text())
 RUN = "run-1"
 NAMES = ("aveiro", "braga", "coimbra")
-LABEL = "epoch-key|run-1|aveiro"
-SECRET = b"an epoch key"
+LABEL = "shares|epoch 1|aveiro"
+SECRET = b"a share"
 
 # RFC 7748, section 6.1: the all-zero result of these points must be refused; from the list of
 # points of small order at cr.yp.to/ecdh.html.
@@ -22,6 +34,9 @@ LOW_ORDER_POINTS = [
     (2**255 - 20).to_bytes(32, "little"),  # p - 1
     bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
 ]
+
+
+keys_of_32_bytes = st.binary(min_size=32, max_size=32)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +54,9 @@ def trusted(keys) -> dict[str, bytes]:
     return {name: site.identity for name, site in keys.items()}
 
 
-def published_keys(identity: bytes = bytes(32), mask: bytes = bytes(32)) -> SiteKeys:
-    return SiteKeys(identity, bytes(range(32)), mask)
+@pytest.fixture(scope="module")
+def channels() -> dict[str, ChannelKey]:
+    return {name: ChannelKey.create() for name in NAMES}
 
 
 # Primitives against published vectors
@@ -48,7 +64,7 @@ def published_keys(identity: bytes = bytes(32), mask: bytes = bytes(32)) -> Site
 
 def test_signatures_are_ed25519() -> None:
     vector = PUBLISHED["rfc8032_7_1_test_1"]
-    site = published_keys(identity=bytes.fromhex(vector["private"]))
+    site = SiteKeys(bytes.fromhex(vector["private"]))
 
     assert site.identity.hex() == vector["public"]
     assert site.sign(b"").hex() == vector["signature"]
@@ -56,74 +72,93 @@ def test_signatures_are_ed25519() -> None:
 
 def test_mask_secrets_are_x25519() -> None:
     vector = PUBLISHED["rfc7748_6_1"]
-    alice, bob = (
-        published_keys(mask=bytes.fromhex(vector[name]))
-        for name in ("alice_private", "bob_private")
-    )
+    alice, bob = (MaskKey(bytes.fromhex(vector[f"{name}_private"])) for name in ("alice", "bob"))
 
-    assert alice.mask_secret(bob.advert("bob", RUN)).hex() == vector["shared"]
+    assert alice.secret_with(bob.public).hex() == vector["shared"]
+    assert bob.secret_with(alice.public).hex() == vector["shared"]
 
 
-def test_both_ends_of_a_pair_have_one_mask_secret(keys, adverts) -> None:
-    ahead = keys["aveiro"].mask_secret(adverts["braga"])
+@given(private=keys_of_32_bytes, peer=keys_of_32_bytes)
+@settings(deadline=None, max_examples=20)
+def test_mask_secrets_are_those_of_the_ladder_by_hand(private: bytes, peer: bytes) -> None:
+    key, other = MaskKey(private), MaskKey(peer)
 
-    assert ahead == keys["braga"].mask_secret(adverts["aveiro"])
+    assert key.public == public_by_hand(private)
+    assert key.secret_with(other.public) == x25519_by_hand(private, public_by_hand(peer))
 
 
-def test_two_pairs_have_different_mask_secrets(keys, adverts) -> None:
-    aveiro = keys["aveiro"]
+@pytest.mark.parametrize("raw", [b"", bytes(31), bytes(33)], ids=len)
+def test_a_mask_key_of_another_length_is_refused(raw: bytes) -> None:
+    with pytest.raises(EnvelopeError, match="^a private key cannot be used$"):
+        MaskKey(raw)
 
-    assert aveiro.mask_secret(adverts["braga"]) != aveiro.mask_secret(adverts["coimbra"])
+
+def test_a_channel_key_is_hkdf_of_the_secret_and_all_names(channels) -> None:
+    # Second source: HKDF from HMAC, X25519 by the ladder, the info written out.
+    private, peer = bytes(range(32)), channels["braga"].public
+    public = public_by_hand(private)
+    info = f'["fedcc/channel/v2", "{public.hex()}", "{peer.hex()}", "{LABEL}"]'.encode()
+    key = hkdf_by_hand(x25519_by_hand(private, peer), bytes(32), info)
+
+    sealed = ChannelKey(private).seal(peer, SECRET, LABEL)
+
+    assert AESGCM(key).decrypt(sealed[:12], sealed[12:], LABEL.encode()) == SECRET
+
+
+def test_two_pairs_have_different_mask_secrets() -> None:
+    aveiro, braga, coimbra = (MaskKey(bytes([i]) * 32) for i in range(3))
+
+    assert aveiro.secret_with(braga.public) != aveiro.secret_with(coimbra.public)
 
 
 def test_fresh_keys_are_never_the_same() -> None:
     assert SiteKeys.create().to_json() != SiteKeys.create().to_json()
+    assert ChannelKey.create().public != ChannelKey.create().public
 
 
 # The sealed channel
 
 
-def test_a_sealed_message_opens_at_its_receiver(keys, adverts) -> None:
-    sealed = keys["braga"].seal(adverts["aveiro"], SECRET, LABEL)
+def test_a_sealed_message_opens_at_its_receiver(channels) -> None:
+    sealed = channels["braga"].seal(channels["aveiro"].public, SECRET, LABEL)
 
-    assert keys["aveiro"].open(adverts["braga"], sealed, LABEL) == SECRET
-
-
-def test_a_dealer_can_seal_to_itself(keys, adverts) -> None:
-    sealed = keys["aveiro"].seal(adverts["aveiro"], SECRET, LABEL)
-
-    assert keys["aveiro"].open(adverts["aveiro"], sealed, LABEL) == SECRET
+    assert channels["aveiro"].open(channels["braga"].public, sealed, LABEL) == SECRET
 
 
-def test_a_sealed_message_hides_its_content(keys, adverts) -> None:
-    first, second = (keys["braga"].seal(adverts["aveiro"], SECRET, LABEL) for _ in range(2))
+def test_a_dealer_can_seal_to_itself(channels) -> None:
+    aveiro = channels["aveiro"]
+
+    assert aveiro.open(aveiro.public, aveiro.seal(aveiro.public, SECRET, LABEL), LABEL) == SECRET
+
+
+def test_a_sealed_message_hides_its_content(channels) -> None:
+    public = channels["aveiro"].public
+    first, second = (channels["braga"].seal(public, SECRET, LABEL) for _ in range(2))
 
     assert SECRET not in first
     assert first[:12] != second[:12]  # a nonce is never used twice under one key
 
 
-Attempt = Callable[[dict[str, SiteKeys], dict[str, Advert], bytes], bytes]
+Attempt = Callable[[dict[str, ChannelKey], dict[str, bytes], bytes], bytes]
 
 WRONG_OPENINGS: dict[str, Attempt] = {
-    "another receiver": lambda k, a, s: k["coimbra"].open(a["braga"], s, LABEL),
-    "another sender": lambda k, a, s: k["aveiro"].open(a["coimbra"], s, LABEL),
-    "back at its sender": lambda k, a, s: k["braga"].open(a["aveiro"], s, LABEL),
-    "another label": lambda k, a, s: k["aveiro"].open(a["braga"], s, LABEL + "2"),
-    "no label": lambda k, a, s: k["aveiro"].open(a["braga"], s, ""),
-    "altered nonce": lambda k, a, s: k["aveiro"].open(a["braga"], flip(s, 0), LABEL),
-    "altered content": lambda k, a, s: k["aveiro"].open(a["braga"], flip(s, 12), LABEL),
-    "altered tag": lambda k, a, s: k["aveiro"].open(a["braga"], flip(s, -1), LABEL),
-    "truncated": lambda k, a, s: k["aveiro"].open(a["braga"], s[:-1], LABEL),
-    "trailing byte": lambda k, a, s: k["aveiro"].open(a["braga"], s + b"\0", LABEL),
-    "only a nonce": lambda k, a, s: k["aveiro"].open(a["braga"], s[:12], LABEL),
-    "half a nonce": lambda k, a, s: k["aveiro"].open(a["braga"], s[:6], LABEL),
-    "empty": lambda k, a, s: k["aveiro"].open(a["braga"], b"", LABEL),
-    "a peer with a short key": lambda k, a, s: k["aveiro"].open(
-        replace(a["braga"], channel=b"short"), s, LABEL
-    ),
-    "a peer with a key of low order": lambda k, a, s: k["aveiro"].open(
-        replace(a["braga"], channel=bytes(32)), s, LABEL
-    ),
+    "another receiver": lambda c, p, s: c["coimbra"].open(p["braga"], s, LABEL),
+    "another sender": lambda c, p, s: c["aveiro"].open(p["coimbra"], s, LABEL),
+    "back at its sender": lambda c, p, s: c["braga"].open(p["aveiro"], s, LABEL),
+    "as if from itself": lambda c, p, s: c["aveiro"].open(p["aveiro"], s, LABEL),
+    "another label": lambda c, p, s: c["aveiro"].open(p["braga"], s, LABEL + "2"),
+    "no label": lambda c, p, s: c["aveiro"].open(p["braga"], s, ""),
+    "altered nonce": lambda c, p, s: c["aveiro"].open(p["braga"], flip(s, 0), LABEL),
+    "altered content": lambda c, p, s: c["aveiro"].open(p["braga"], flip(s, 12), LABEL),
+    "altered tag": lambda c, p, s: c["aveiro"].open(p["braga"], flip(s, -1), LABEL),
+    "truncated": lambda c, p, s: c["aveiro"].open(p["braga"], s[:-1], LABEL),
+    "trailing byte": lambda c, p, s: c["aveiro"].open(p["braga"], s + b"\0", LABEL),
+    "only a nonce": lambda c, p, s: c["aveiro"].open(p["braga"], s[:12], LABEL),
+    "half a nonce": lambda c, p, s: c["aveiro"].open(p["braga"], s[:6], LABEL),
+    "nine bytes": lambda c, p, s: c["aveiro"].open(p["braga"], s[:9], LABEL),
+    "empty": lambda c, p, s: c["aveiro"].open(p["braga"], b"", LABEL),
+    "a peer with a short key": lambda c, p, s: c["aveiro"].open(b"short", s, LABEL),
+    "a peer with a key of low order": lambda c, p, s: c["aveiro"].open(bytes(32), s, LABEL),
 }
 
 
@@ -134,49 +169,23 @@ def flip(content: bytes, index: int) -> bytes:
 
 
 @pytest.mark.parametrize("attempt", WRONG_OPENINGS.values(), ids=WRONG_OPENINGS)
-def test_a_sealed_message_opens_nowhere_else_and_says_nothing(keys, adverts, attempt) -> None:
-    sealed = keys["braga"].seal(adverts["aveiro"], SECRET, LABEL)
+def test_a_sealed_message_opens_nowhere_else_and_says_nothing(channels, attempt) -> None:
+    public = {name: channel.public for name, channel in channels.items()}
+    sealed = channels["braga"].seal(public["aveiro"], SECRET, LABEL)
 
     with pytest.raises(EnvelopeError) as refusal:
-        attempt(keys, adverts, sealed)
+        attempt(channels, public, sealed)
 
     assert str(refusal.value) == "a sealed message does not open"
     assert refusal.value.__suppress_context__  # nor does the traceback say more
 
 
-def test_channel_and_mask_keys_are_separate(adverts) -> None:
-    public = [key for advert in adverts.values() for key in (advert.channel, advert.mask)]
-
-    assert len(set(public)) == len(public)
-
-
-def test_a_recovered_mask_key_does_not_open_the_channel(keys, adverts) -> None:
-    # privacy_proofs F2: a site declared dropped gives up its mask key. Whoever has it, and every
-    # public key, tries it as the channel key, on what the site received and on what it sent.
-    _, _, mask = (bytes.fromhex(part) for part in json.loads(keys["braga"].to_json()).values())
-    thief = SiteKeys(bytes(32), channel=mask, mask=mask)
-    received = keys["aveiro"].seal(adverts["braga"], SECRET, LABEL)
-    sent = keys["braga"].seal(adverts["aveiro"], SECRET, LABEL)
-
-    for sealed in (received, sent):
-        with pytest.raises(EnvelopeError):
-            thief.open(adverts["aveiro"], sealed, LABEL)
-
-
-def test_the_channel_key_itself_would_open_it(keys, adverts) -> None:
-    _, channel, _ = (bytes.fromhex(part) for part in json.loads(keys["braga"].to_json()).values())
-    thief = SiteKeys(bytes(32), channel=channel, mask=bytes(32))
-    received = keys["aveiro"].seal(adverts["braga"], SECRET, LABEL)
-
-    assert thief.open(adverts["aveiro"], received, LABEL) == SECRET
-
-
 @pytest.mark.parametrize("point", [*LOW_ORDER_POINTS, b"", bytes(31), bytes(33)], ids=range(7))
-def test_a_public_key_that_gives_no_secret_is_refused(keys, adverts, point: bytes) -> None:
+def test_a_public_key_that_gives_no_secret_is_refused(channels, point: bytes) -> None:
     with pytest.raises(EnvelopeError, match="cannot be used"):
-        keys["aveiro"].mask_secret(replace(adverts["braga"], mask=point))
+        MaskKey(bytes(range(32))).secret_with(point)
     with pytest.raises(EnvelopeError, match="cannot be used"):
-        keys["aveiro"].seal(replace(adverts["braga"], channel=point), SECRET, LABEL)
+        channels["aveiro"].seal(point, SECRET, LABEL)
 
 
 # The site's own secrets file
@@ -195,9 +204,10 @@ BAD_FILES = [
     b"3",
     b"{}",
     b"[" * 100_000,
-    b'{"identity": "00", "channel": "00", "mask": "00"}',
-    b'{"identity": 1, "channel": 2, "mask": 3}',
-    b'{"identity": "secret", "channel": "secret", "mask": "secret"}',
+    b'{"identity": "00"}',
+    b'{"identity": 1}',
+    b'{"identity": "secret"}',
+    b'{"channel": "' + b"00" * 32 + b'"}',
 ]
 
 
@@ -207,11 +217,13 @@ def test_a_damaged_secrets_file_is_named_and_not_quoted(content: bytes) -> None:
         SiteKeys.from_json(content, "keys.json")
 
 
-def test_private_keys_do_not_show_when_printed(keys) -> None:
-    printed = repr(keys["aveiro"])
+def test_private_keys_do_not_show_when_printed() -> None:
+    private = bytes(range(32))
 
-    for part in json.loads(keys["aveiro"].to_json()).values():
-        assert part not in printed
+    for key in (SiteKeys(private), MaskKey(private), ChannelKey(private)):
+        for printed in (repr(key), str(key), f"{key}"):
+            assert private.hex() not in printed
+            assert repr(private) not in printed
 
 
 # Signatures and the roster
@@ -246,7 +258,7 @@ def test_the_agreed_roster_is_accepted(adverts, trusted) -> None:
     verify_roster(list(adverts.values()), trusted, RUN)
 
 
-@pytest.mark.parametrize("field", ["site", "identity", "channel", "mask", "signature"])
+@pytest.mark.parametrize("field", ["site", "identity", "signature"])
 def test_an_advert_altered_in_one_field_is_refused(keys, adverts, trusted, field: str) -> None:
     stranger = SiteKeys.create().advert("porto", RUN)
     altered = replace(adverts["braga"], **{field: getattr(stranger, field)})
@@ -281,20 +293,12 @@ def test_a_repeated_site_is_refused(adverts, trusted) -> None:
         verify_roster([*adverts.values(), adverts["braga"]], trusted, RUN)
 
 
-def test_swapped_channel_and_mask_keys_are_refused(adverts, trusted) -> None:
-    braga = adverts["braga"]
-    swapped = replace(braga, channel=braga.mask, mask=braga.channel)
+def test_two_sites_of_one_identity_are_refused(keys, adverts) -> None:
+    twin = keys["braga"].advert("coimbra", RUN)
+    trusted = {"braga": keys["braga"].identity, "coimbra": keys["braga"].identity}
 
-    with pytest.raises(EnvelopeError):
-        verify_roster([swapped], trusted, RUN)
-
-
-def test_bytes_cannot_move_between_the_keys_of_an_advert(adverts, trusted) -> None:
-    braga = adverts["braga"]
-    moved = replace(braga, channel=braga.channel + braga.mask[:1], mask=braga.mask[1:])
-
-    with pytest.raises(EnvelopeError):
-        verify_roster([moved], trusted, RUN)
+    with pytest.raises(ProtocolError, match="one identity"):
+        verify_roster([adverts["braga"], twin], trusted, RUN)
 
 
 def test_an_advert_of_another_run_is_refused(adverts, trusted) -> None:
@@ -313,8 +317,8 @@ def test_no_choice_of_names_moves_an_advert_to_another_run(keys) -> None:
 def test_the_roster_hash_changes_with_every_key(keys, adverts) -> None:
     roster = list(adverts.values())
     other = SiteKeys.create().advert("braga", RUN)
-    fields = ("site", "identity", "channel", "mask", "signature")
-    altered = [replace(roster[1], **{f: getattr(other, f)}) for f in fields if f != "site"]
+    fields = ("identity", "signature")
+    altered = [replace(roster[1], **{f: getattr(other, f)}) for f in fields]
     altered.append(replace(roster[1], site="porto"))
     rosters = [roster, *([roster[0], advert, roster[2]] for advert in altered)]
     hashes = [roster_hash(r, RUN) for r in (*rosters, roster[::-1], roster[:2], [])]

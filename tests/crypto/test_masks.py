@@ -1,7 +1,6 @@
 import hashlib
-import hmac
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import networkx
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from crypto.by_hand import expand_by_hand, hkdf_by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -17,13 +16,13 @@ from scipy import stats
 from fedcc.crypto.masks import (
     MaskEntry,
     add_mod,
-    commitments_match,
     digest_chunks,
+    dropped_pairs,
     expand,
     hash_chunks,
+    key_stream,
+    masks_of_survivors,
     pairwise_mask,
-    remove_self_masks,
-    seed_commitment,
     self_mask,
     subtract_mod,
     transcript_hash,
@@ -33,11 +32,10 @@ from fedcc.crypto.parameters import PLAIN_MODULUS, POLY_DEGREE
 from fedcc.errors import ProtocolError
 
 VECTORS = Path(__file__).parent / "vectors"
-PUBLISHED = json.loads((VECTORS / "published.json").read_text())
 EXPANDED = json.loads((VECTORS / "expand.json").read_text())["expand"]
 
 COHORT = ("aveiro", "braga", "coimbra", "faro")
-ENTRY = MaskEntry("run-1", 3, 1, COHORT, bytes(range(32)), 0)
+ENTRY = MaskEntry("run-1", 4, 3, 1, COHORT, bytes(range(32)), 0)
 SEED = hashlib.sha256(b"a seed").digest()
 
 # Keys are fixed, so these tests do not flicker; the level says how rarely a sound key would fail.
@@ -45,43 +43,14 @@ LEVEL = 1e-4
 
 OTHER_ENTRIES = {
     "run": replace(ENTRY, run="run-2"),
+    "number": replace(ENTRY, number=5),
     "round": replace(ENTRY, round_number=4),
     "attempt": replace(ENTRY, attempt=2),
     "cohort": replace(ENTRY, cohort=COHORT[:3]),
     "order of the cohort": replace(ENTRY, cohort=COHORT[::-1]),
-    "roster": replace(ENTRY, session=bytes(32)),
+    "epoch": replace(ENTRY, session=bytes(32)),
+    "neighbours": replace(ENTRY, neighbours=2),
 }
-
-
-# Second sources: AES-CTR block by block from ECB, HKDF from HMAC, both in plain Python.
-
-
-def counter_blocks(key: bytes, counter: int) -> Iterator[bytes]:
-    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
-    while True:
-        yield encryptor.update(counter.to_bytes(16, "big"))
-        counter += 1
-
-
-def expand_by_hand(key: bytes, size: int) -> list[int]:
-    numbers: list[int] = []
-    for block in counter_blocks(key, 0):
-        if len(numbers) >= size:
-            break
-        for half in (block[:8], block[8:]):
-            number = int.from_bytes(half, "little") % 2**46
-            if number < PLAIN_MODULUS:
-                numbers.append(number)
-    return numbers[:size]
-
-
-def hkdf_by_hand(secret: bytes, salt: bytes, info: bytes, size: int = 32) -> bytes:
-    pseudorandom_key = hmac.digest(salt, secret, "sha256")
-    block, output = b"", b""
-    for counter in range(1, -(-size // 32) + 1):
-        block = hmac.digest(pseudorandom_key, block + info + bytes([counter]), "sha256")
-        output += block
-    return output[:size]
 
 
 def secrets_of(site: str, cohort: Sequence[str]) -> dict[str, bytes]:
@@ -103,24 +72,6 @@ def total_mod(vectors: Sequence[np.ndarray]) -> list[int]:
 def p_value_of_uniformity(slots: np.ndarray, bins: int = 64) -> float:
     counts = np.bincount((slots.astype(object) * bins // PLAIN_MODULUS).astype(int), minlength=bins)
     return float(stats.chisquare(counts).pvalue)
-
-
-def test_the_block_by_block_computation_matches_nist() -> None:
-    vector = PUBLISHED["sp800_38a_f_5_5"]
-    plaintext = bytes.fromhex(vector["plaintext"])
-    blocks = counter_blocks(bytes.fromhex(vector["key"]), int(vector["counter"], 16))
-
-    stream = b"".join(next(blocks) for _ in range(4))
-
-    ciphertext = bytes(a ^ b for a, b in zip(stream, plaintext, strict=True))
-    assert ciphertext.hex() == vector["ciphertext"]
-
-
-def test_hkdf_by_hand_matches_rfc_5869() -> None:
-    vector = PUBLISHED["rfc5869_a_1"]
-    secret, salt, info = (bytes.fromhex(vector[name]) for name in ("ikm", "salt", "info"))
-
-    assert hkdf_by_hand(secret, salt, info, 42).hex() == vector["okm"]
 
 
 # expand()
@@ -163,6 +114,12 @@ def test_the_low_bits_of_expand_are_uniform() -> None:
 def test_expand_refuses_a_key_of_another_length(size: int) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         expand(bytes(size), 1)
+
+
+def test_a_key_stream_goes_on_where_it_stopped() -> None:
+    whole, pieces = key_stream(SEED), key_stream(SEED)
+
+    assert whole(100) == pieces(1) + pieces(0) + pieces(62) + pieces(37)
 
 
 # Arithmetic mod t
@@ -263,6 +220,8 @@ AMBIGUOUS = [
     (replace(ENTRY, run="r|1", round_number=2), replace(ENTRY, run="r", round_number=12)),
     (replace(ENTRY, run='r", 1'), replace(ENTRY, run="r")),
     (replace(ENTRY, round_number=1, attempt=12), replace(ENTRY, round_number=11, attempt=2)),
+    (replace(ENTRY, number=1, round_number=12), replace(ENTRY, number=11, round_number=2)),
+    (replace(ENTRY, number=3, round_number=4), ENTRY),
 ]
 
 
@@ -300,21 +259,81 @@ def test_self_masks_of_two_sites_with_one_seed_differ() -> None:
     assert not np.any(pads[0] == pads[1])
 
 
-def test_removing_all_self_masks_leaves_the_sum() -> None:
-    seeds = {site: hashlib.sha256(site.encode()).digest() for site in COHORT}
-    masks = [self_mask(seeds[site], site, ENTRY, 4) for site in COHORT]
-    masked = np.array(total_mod([np.arange(4), *masks]), dtype=np.uint64)
-
-    assert remove_self_masks(masked, seeds, ENTRY).tolist() == [0, 1, 2, 3]
+# Masks that the sum over the survivors still carries; with real keys in test_dropouts.py
 
 
-def test_one_wrong_seed_leaves_the_sum_closed() -> None:
-    seeds = {site: hashlib.sha256(site.encode()).digest() for site in COHORT}
-    masks = [self_mask(seeds[site], site, ENTRY, 100) for site in COHORT]
-    masked = np.array(total_mod([np.zeros(100, dtype=int), *masks]), dtype=np.uint64)
-    seeds["faro"] = SEED
+def seeds_of(sites: Sequence[str]) -> dict[str, bytes]:
+    return {site: hashlib.sha256(site.encode()).digest() for site in sites}
 
-    assert np.all(remove_self_masks(masked, seeds, ENTRY) != 0)
+
+def masked_sum(survivors: Sequence[str], slots: np.ndarray) -> np.ndarray:
+    """What is on the sum of the survivors' uploads, each of which masked with the whole cohort."""
+    pads = masks_of(ENTRY, slots.size)
+    seeds = seeds_of(survivors)
+    masks = [self_mask(seeds[site], site, ENTRY, slots.size) for site in survivors]
+    total = total_mod([slots, *masks, *(pads[site] for site in survivors)])
+    return np.array(total, dtype=np.uint64)
+
+
+def recovered(survivors: Sequence[str]) -> dict[tuple[str, str], bytes]:
+    return {(d, s): secrets_of(d, COHORT)[s] for d, s in dropped_pairs(ENTRY, survivors)}
+
+
+@pytest.mark.parametrize("survivors", [COHORT, COHORT[1:], COHORT[:1], ("braga", "faro")])
+def test_masks_of_the_survivors_are_what_their_sum_carries(survivors: Sequence[str]) -> None:
+    masked = masked_sum(survivors, np.arange(4))
+
+    masks = masks_of_survivors(ENTRY, seeds_of(survivors), recovered(survivors), 4)
+
+    assert subtract_mod(masked, masks).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("wrong", ["seed", "pair", "pair turned round"])
+def test_one_wrong_seed_or_secret_leaves_the_sum_closed(wrong: str) -> None:
+    survivors = COHORT[1:]
+    seeds, pairs = seeds_of(survivors), recovered(survivors)
+    if wrong == "seed":
+        seeds["faro"] = SEED
+    elif wrong == "pair":
+        pairs["aveiro", "faro"] = SEED
+    else:
+        turned = pairs["aveiro", "faro"], pairs["aveiro", "braga"]
+        pairs["aveiro", "braga"], pairs["aveiro", "faro"] = turned
+
+    masks = masks_of_survivors(ENTRY, seeds, pairs, 100)
+
+    assert np.all(subtract_mod(masked_sum(survivors, np.zeros(100, dtype=int)), masks) != 0)
+
+
+def test_the_secret_of_a_dropped_pair_may_not_be_missing() -> None:
+    pairs = recovered(COHORT[1:])
+    del pairs["aveiro", "coimbra"]
+
+    with pytest.raises(ValueError, match="aveiro and coimbra"):
+        masks_of_survivors(ENTRY, seeds_of(COHORT[1:]), pairs, 1)
+
+
+def test_a_survivor_outside_the_cohort_is_refused() -> None:
+    # Passed over, it would be missing in what the others sign; added, the sum would stay closed.
+    strangers = seeds_of((*COHORT, "porto"))
+
+    with pytest.raises(ProtocolError, match="cohort"):
+        masks_of_survivors(ENTRY, strangers, {}, 1)
+    with pytest.raises(ProtocolError, match="cohort"):
+        transcript_hash(ENTRY, HASHES, strangers, strangers)
+
+
+def test_dropped_pairs_are_those_that_masked_with_each_other() -> None:
+    along_a_ring = ring(5, 2)  # s0 masks with s4 and s1
+
+    assert dropped_pairs(along_a_ring, ("s1", "s2", "s3")) == [("s0", "s1"), ("s4", "s3")]
+    assert set(dropped_pairs(ENTRY, ("braga", "faro"))) == {
+        (dropped, peer) for dropped in ("aveiro", "coimbra") for peer in ("braga", "faro")
+    }
+    assert dropped_pairs(ENTRY, COHORT) == []
+
+
+# What an upload gives away
 
 
 UPDATES = {
@@ -365,93 +384,94 @@ def test_neighbouring_slots_of_a_masked_constant_are_uncorrelated(bfv) -> None:
     assert abs(np.corrcoef(seen[:-1], seen[1:])[0, 1]) < 5 / np.sqrt(seen.size)
 
 
-# Commitments and the transcript
-
-
-def committed() -> tuple[dict[str, bytes], dict[str, bytes]]:
-    seeds = {site: hashlib.sha256(site.encode()).digest() for site in COHORT}
-    return seeds, {site: seed_commitment(seeds[site], site, ENTRY) for site in COHORT}
-
-
-def test_the_seeds_that_were_committed_to_are_accepted() -> None:
-    seeds, commitments = committed()
-
-    assert commitments_match(seeds, commitments, ENTRY)
-
-
-@pytest.mark.parametrize("wrong", [SEED, b"", bytes(31)])
-def test_another_seed_is_refused(wrong: bytes) -> None:
-    seeds, commitments = committed()
-    seeds["faro"] = wrong
-
-    assert not commitments_match(seeds, commitments, ENTRY)
-
-
-def test_two_sites_cannot_swap_their_seeds() -> None:
-    seeds, commitments = committed()
-    seeds["faro"], seeds["braga"] = seeds["braga"], seeds["faro"]
-
-    assert not commitments_match(seeds, commitments, ENTRY)
-
-
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_missing_seed_or_commitment_is_refused(which: int) -> None:
-    both = committed()
-    del both[which]["faro"]
-
-    assert not commitments_match(*both, ENTRY)
-
-
-@pytest.mark.parametrize("other", OTHER_ENTRIES.values(), ids=OTHER_ENTRIES)
-def test_a_commitment_does_not_hold_for_another_entry(other: MaskEntry) -> None:
-    assert seed_commitment(SEED, "braga", ENTRY) != seed_commitment(SEED, "braga", other)
-
-
-def test_two_sites_with_one_seed_have_different_commitments() -> None:
-    # Otherwise a site could copy the commitment of another.
-    assert seed_commitment(SEED, "braga", ENTRY) != seed_commitment(SEED, "faro", ENTRY)
-
-
-def test_a_commitment_does_not_show_the_seed() -> None:
-    assert SEED not in seed_commitment(SEED, "braga", ENTRY)
+# The transcript; commitments are in test_entries.py
 
 
 HASHES = [hashlib.sha256(bytes([i])).digest() for i in range(3)]
+UPLOADS = {site: hashlib.sha256(f"header of {site}".encode()).digest() for site in COHORT}
+COMMITMENTS = {site: hashlib.sha256(f"seed of {site}".encode()).digest() for site in COHORT}
+
+
+def swapped(values: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {**values, "faro": values["braga"], "braga": values["faro"]}
+
+
+def without(values: Mapping[str, bytes], site: str) -> dict[str, bytes]:
+    return {name: value for name, value in values.items() if name != site}
 
 
 def test_the_transcript_is_the_same_for_the_same_inputs() -> None:
-    _, commitments = committed()
+    turned = [dict(reversed(part.items())) for part in (UPLOADS, COMMITMENTS)]
 
-    turned = dict(reversed(commitments.items()))  # the order of a mapping says nothing
-
-    assert transcript_hash(ENTRY, HASHES, commitments) == transcript_hash(ENTRY, HASHES, turned)
+    # The order of a mapping says nothing.
+    assert transcript_hash(ENTRY, HASHES, UPLOADS, COMMITMENTS) == transcript_hash(
+        ENTRY, HASHES, *turned
+    )
 
 
 def test_the_transcript_changes_with_every_input() -> None:
-    _, commitments = committed()
-    swapped = commitments | {"faro": commitments["braga"], "braga": commitments["faro"]}
+    entries = [ENTRY, *OTHER_ENTRIES.values(), replace(ENTRY, cohort=(*COHORT, "porto"))]
+    chunks = [HASHES[:2], HASHES[::-1], [*HASHES, bytes(32)], []]
+    parts = [
+        (UPLOADS | {"faro": bytes(32)}, COMMITMENTS),
+        (UPLOADS, COMMITMENTS | {"faro": bytes(32)}),
+        (swapped(UPLOADS), COMMITMENTS),
+        (UPLOADS, swapped(COMMITMENTS)),
+        (swapped(UPLOADS), swapped(COMMITMENTS)),
+        (COMMITMENTS, UPLOADS),
+    ]
+    known = COHORT[:3]  # the survivors that every entry knows
+    few = [{site: part[site] for site in known} for part in (UPLOADS, COMMITMENTS)]
+
     transcripts = [
-        transcript_hash(ENTRY, HASHES, commitments),
-        *(transcript_hash(entry, HASHES, commitments) for entry in OTHER_ENTRIES.values()),
-        transcript_hash(ENTRY, HASHES[:2], commitments),
-        transcript_hash(ENTRY, HASHES[::-1], commitments),
-        transcript_hash(ENTRY, [*HASHES, bytes(32)], commitments),
-        transcript_hash(ENTRY, HASHES, commitments | {"faro": bytes(32)}),
-        transcript_hash(ENTRY, HASHES, swapped),
+        *(transcript_hash(entry, HASHES, *few) for entry in entries),
+        *(transcript_hash(ENTRY, hashes, UPLOADS, COMMITMENTS) for hashes in chunks),
+        *(transcript_hash(ENTRY, HASHES, *part) for part in [(UPLOADS, COMMITMENTS), *parts]),
     ]
 
     assert len(set(transcripts)) == len(transcripts)
 
 
+def test_every_survivor_set_has_a_transcript_of_its_own() -> None:
+    sets = [
+        {site for place, site in enumerate(COHORT) if chosen >> place & 1}
+        for chosen in range(2 ** len(COHORT))
+    ]
+
+    transcripts = {
+        transcript_hash(ENTRY, HASHES, {site: UPLOADS[site] for site in survivors}, COMMITMENTS)
+        for survivors in sets
+    }
+
+    assert len(transcripts) == len(sets)
+
+
+def test_a_commitment_of_a_dropped_site_is_no_part_of_the_transcript() -> None:
+    survivors = without(UPLOADS, "faro")
+
+    left = transcript_hash(ENTRY, HASHES, survivors, COMMITMENTS)
+
+    assert left == transcript_hash(ENTRY, HASHES, survivors, without(COMMITMENTS, "faro"))
+
+
+def test_a_survivor_without_a_commitment_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="commitment"):
+        transcript_hash(ENTRY, HASHES, UPLOADS, without(COMMITMENTS, "faro"))
+
+
 def test_bytes_cannot_move_between_the_parts_of_a_transcript() -> None:
-    # All of these have the same concatenation of chunk hashes and commitments.
-    stream = bytes(range(96))
+    # All of these have the same concatenation of chunk hashes, header hash and commitment.
+    stream = bytes(range(128))
     entry = replace(ENTRY, cohort=("aveiro",))
-    cuts = [(0, 32, 64), (0, 64), (0, 32, 32, 64), (0, 31, 64), (0, 96), (0,)]
+    cuts = [(0, 32, 64, 96), (0, 64, 96), (0, 32, 32, 64, 96), (0, 31, 64, 96), (0, 96), (0, 32)]
+    cuts += [(0, 32, 64, 95), (0, 64), (0, 128), (0, 0)]
 
     transcripts = {
         transcript_hash(
-            entry, [stream[a:b] for a, b in pairwise(cut)], {"aveiro": stream[cut[-1] :]}
+            entry,
+            [stream[a:b] for a, b in pairwise(cut[:-1])],
+            {"aveiro": stream[cut[-2] : cut[-1]]},
+            {"aveiro": stream[cut[-1] :]},
         )
         for cut in cuts
     }

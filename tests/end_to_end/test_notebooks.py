@@ -11,6 +11,18 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ABSOLUTE = re.compile(r"""(?:^|[\s"'(=])(?:/[A-Za-z_][\w.-]*/|~/|[A-Z]:\\)""")
 SECONDS = 240  # of one cell, on a machine with much else to do
+SAYS = {  # what the cells of each notebook print, among much else
+    "01_first_run": (
+        "completed with exit code 0",
+        "Interrupted - exit code 130",
+        "attempts charged: 8",
+    ),
+    "03_what_the_server_saw": (
+        "default - completed with exit code 0",
+        "protections switched off: none",
+        "not uniform",
+    ),
+}
 
 
 def leftovers(notebook: dict[str, Any]) -> list[str]:
@@ -59,8 +71,8 @@ def small(*cells: str) -> dict[str, Any]:
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": made}
 
 
-def test_there_is_a_notebook() -> None:
-    assert [path.name for path in NOTEBOOKS][:1] == ["01_first_run.ipynb"]
+def test_every_notebook_has_something_to_say() -> None:
+    assert [path.stem for path in NOTEBOOKS] == list(SAYS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -83,9 +95,7 @@ def test_every_cell_runs(path: Path, tmp_path: Path) -> None:
     notebook = execute(json.loads(path.read_text()), tmp_path)
 
     text = printed(notebook)
-    assert "completed with exit code 0" in text
-    assert "Interrupted - exit code 130" in text
-    assert "attempts charged: 8" in text
+    assert [words for words in SAYS[path.stem] if words not in text] == []
     assert list(tmp_path.iterdir()) == []  # files go to the notebook's own temporary folder
 
 
@@ -96,10 +106,12 @@ def test_a_cell_that_raises_would_be_noticed(tmp_path: Path) -> None:
         execute(small("1 / 0"), tmp_path)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_code_that_shows_a_utility_calls_it_synthetic(path: Path) -> None:
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
-    showing = [text for text in ("".join(cell["source"]) for cell in cells) if "utility" in text]
+def test_code_that_shows_a_utility_or_a_sentence_calls_it_synthetic() -> None:
+    showing = []
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text())["cells"]
+        texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        showing += [text for text in texts if "utility" in text or "texts[guess" in text]
 
-    assert showing
+    assert len(showing) >= 3
     assert [text for text in showing if "synthetic" not in text] == []

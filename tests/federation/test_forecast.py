@@ -89,22 +89,29 @@ def test_a_void_attempt_costs_what_the_retries_were_forecast_to_cost(
 
     _, after_retries = plan_calls(*lossy).epsilons
     assert run.summary["privacy"]["steps"] == after_retries.attempts == 4
-    assert run.summary["privacy"]["epsilon"] == after_retries.n_min_survivors.claim
+    assert run.summary["privacy"]["epsilon"] == after_retries.guaranteed.claim
 
 
 def test_epsilons_for_all_sites_are_those_of_an_independent_accountant(plan_calls: Plan) -> None:
     found = plan_calls("sites=5", "privacy.min_sites=4")
 
-    # Second source: privacy-loss distributions of Google's dp-accounting.
+    # Second source: privacy-loss distributions of Google's dp-accounting. Of a site's noise, with
+    # variance T / (4 - 1), all five survivors open what is above T / (5 - 1); four open nothing.
     plan, [after_rounds, _] = found.plan, found.epsilons
-    for value, parts in (
-        (after_rounds.all_sites.outsider, 5),
-        (after_rounds.all_sites.claim, 5 - 1),
-        (after_rounds.all_sites.everyone_else, 1),
-        (after_rounds.n_min_survivors.outsider, 4),
-        (after_rounds.n_min_survivors.claim, 4 - 1),
+    added = plan.own_variance
+    kept = added * 3 / 4
+    for value, variance in (
+        (after_rounds.guaranteed.outsider, 5 * kept),
+        (after_rounds.guaranteed.claim, 4 * kept),
+        (after_rounds.guaranteed.everyone_else, kept),
+        (after_rounds.all_sites.outsider, 5 * kept),
+        (after_rounds.all_sites.claim, (5 - 1) * kept),
+        (after_rounds.all_sites.everyone_else, kept),
+        (after_rounds.n_min_survivors.outsider, 4 * added),
+        (after_rounds.n_min_survivors.claim, (4 - 1) * added),
+        (after_rounds.n_min_survivors.everyone_else, added),
     ):
-        multiplier = math.sqrt(parts * plan.own_variance) / plan.sensitivity
+        multiplier = math.sqrt(variance) / plan.sensitivity
         accountant = PLDAccountant()
         accountant.compose(SelfComposedDpEvent(GaussianDpEvent(multiplier), plan.rounds))
         assert value == pytest.approx(accountant.get_epsilon(plan.delta), rel=1e-3)

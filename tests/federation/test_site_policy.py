@@ -84,6 +84,11 @@ WEAKER: list[tuple[str, Any, str]] = [
     ("mechanism", "none", "mechanism"),
     ("noise_multiplier", 1e3, "own_variance"),  # promises more noise than it adds
     ("own_variance", 1e-3, "own_variance"),
+    ("noise_levels", (0,), "noise_levels"),  # counts noise for four survivors at five sites
+    ("noise_levels", (), "noise_levels"),
+    ("noise_levels", (0, 2), "noise_levels"),
+    ("noise_levels", (1, 0, 1), "noise_levels"),
+    ("noise_levels", (-1, 1), "noise_levels"),
     ("sensitivity", 1e-3, "sensitivity"),
     ("max_grad_norm", 5.0, "sensitivity"),
     ("unit", "record", "unit"),
@@ -103,6 +108,7 @@ WEAKER: list[tuple[str, Any, str]] = [
     ("scheme", "ckks", "scheme"),
     ("lanes", 3, "grid"),
     ("neighbours", 1, "neighbours"),
+    ("neighbours", 2, "neighbours"),  # one colludes, one drops out
     ("neighbours", 3, "neighbours"),
     ("rotate_every", 0, "rotate_every"),
     ("rotate_every", 51, "rotate_every"),
@@ -123,6 +129,77 @@ def test_a_plan_weaker_in_one_field_is_refused_and_the_field_is_named(
 
     with pytest.raises(PolicyViolation, match=rf"^the plan's {named} is not admitted .*admitted:"):
         judge(weak, POLICY, plan.data_sha256, plan.sites)
+
+
+def test_noise_that_is_not_split_is_admitted_and_claims_the_least_survivors(plan: RunPlan) -> None:
+    whole = replace(plan, noise_levels=(1,))
+
+    judge(whole, POLICY, plan.data_sha256, plan.sites)
+    assert plan.noise_levels == (0, 1)
+    assert (whole.event.noise_sites, plan.event.noise_sites) == (4, 5)
+    assert whole.event.own_variance == plan.own_variance > plan.event.own_variance
+    claims = [p.event.variance_against("claim") for p in (whole, plan)]
+    assert claims[0] == pytest.approx(claims[1], rel=1e-12)
+
+
+def test_a_plan_that_counts_opened_noise_claims_too_little_epsilon_and_is_refused(
+    plan: RunPlan,
+) -> None:
+    over = replace(plan, noise_levels=(0,))
+
+    # All of a site's noise at each of five sites, though (n - f) v_0 is all that surely stays.
+    total = (plan.noise_multiplier * plan.sensitivity) ** 2
+    assert plan.event.variance_against("claim") == pytest.approx(total, rel=1e-12)
+    assert over.event.variance_against("claim") == pytest.approx(total * 4 / 3, rel=1e-12)
+    with pytest.raises(PolicyViolation, match="noise_levels"):
+        judge(over, POLICY, plan.data_sha256, plan.sites)
+
+
+@pytest.mark.parametrize("noise", ["local", "none"])
+def test_noise_that_is_not_shared_has_no_part_to_open(plan: RunPlan, noise: str) -> None:
+    policy = replace(POLICY, noise_modes=("shared", noise), caps=())  # type: ignore[arg-type]
+    split = replace(plan, noise=noise, mechanism="none")  # type: ignore[arg-type]
+
+    with pytest.raises(PolicyViolation, match="noise_levels is not admitted.*one alone"):
+        judge(split, policy, plan.data_sha256, plan.sites)
+
+
+@pytest.fixture
+def twenty(calls: Path) -> RunPlan:
+    values = config.compose("simulate", ["data=calls", "sites=20", "rounds=3"], calls)
+    values["privacy"]["tolerated_collusion"] = 6
+    return make_plan(simulation_settings(values), RECIPE, 1, run="run", public_seed=1)
+
+
+@pytest.mark.parametrize(("collusion", "admitted"), [(6, True), (7, True), (8, False)])
+def test_more_collusion_than_the_signatures_withstand_is_refused(
+    twenty: RunPlan, collusion: int, admitted: bool
+) -> None:
+    # 20 sites, 14 signatures: 2 * 14 - 20 - 1 = 7 (table of the threat model: c7, dropouts 6).
+    assert (twenty.min_sites, twenty.threshold) == (14, 14)
+    total = (twenty.noise_multiplier * twenty.sensitivity) ** 2
+    plan = replace(
+        twenty, tolerated_collusion=collusion, own_variance=total / (14 - collusion) * 1.001
+    )
+
+    if admitted:
+        judge(plan, POLICY, plan.data_sha256, plan.sites)
+        return
+    with pytest.raises(PolicyViolation, match="tolerated_collusion is not admitted.*at most 7"):
+        judge(plan, POLICY, plan.data_sha256, plan.sites)
+
+
+def test_a_grid_too_coarse_for_what_is_never_opened_is_refused(twenty: RunPlan) -> None:
+    kept = twenty.noise_components.kept(0)
+    assert kept < twenty.own_variance / 1.5
+    # All of a share spans 8 steps and more here, what stays of it when no site drops does not.
+    coarse = replace(twenty, steps_per_unit=7.5 / kept**0.5)
+    assert coarse.own_variance**0.5 * coarse.steps_per_unit > 8
+
+    with pytest.raises(PolicyViolation, match="the plan's grid is not admitted"):
+        judge(coarse, POLICY, twenty.data_sha256, twenty.sites)
+    fine = replace(twenty, steps_per_unit=8.5 / kept**0.5)
+    judge(fine, POLICY, twenty.data_sha256, twenty.sites)
 
 
 def test_the_plan_itself_is_admitted(plan: RunPlan) -> None:

@@ -1,6 +1,7 @@
 """Accounting against closed forms, numerical integration and dp-accounting."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,6 +93,19 @@ def test_the_three_observers_see_the_noise_that_they_cannot_subtract() -> None:
         mu = math.sqrt(40 * 0.16 / (shares * 4.7))
         assert value == pytest.approx(epsilon_of_mu(mu, 1e-5))
     assert three.outsider < three.claim < three.everyone_else
+
+
+def test_noise_that_may_be_opened_counts_at_no_site_and_what_stays_at_every_planned_one() -> None:
+    # 20 planned sites, 14 may survive: n_0 has T / 19; all together, with the excess, T / 13.
+    total, parts = 100.0, event(own_variance=100.0 / 19, min_sites=14, noise_sites=20)
+
+    assert parts.variance_against("claim") == pytest.approx(total)
+    assert parts.variance_against("outsider") == pytest.approx(total * 20 / 19)
+    assert parts.variance_against("everyone_else") == pytest.approx(total / 19)
+    # The twin: to count the excess at every site would claim variance that survivors open.
+    opened = replace(parts, own_variance=total / 13)
+    assert opened.variance_against("claim") == pytest.approx(total * 19 / 13)
+    assert epsilon([opened] * 40, delta=1e-5) < epsilon([parts] * 40, delta=1e-5) * 0.85
 
 
 def test_noise_that_must_stand_alone_claims_its_own_share_only() -> None:

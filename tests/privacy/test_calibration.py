@@ -6,7 +6,7 @@ import pytest
 
 from fedcc.errors import ConfigError
 from fedcc.privacy.accounting import PrivacyEvent, cross_check_epsilon, epsilon
-from fedcc.privacy.calibration import PrivacySettings, calibrate, check_delta, tolerated
+from fedcc.privacy.calibration import NoisePlan, PrivacySettings, calibrate, check_delta, tolerated
 from fedcc.privacy.spending import Spent
 
 
@@ -87,6 +87,32 @@ def test_the_effective_epsilon_is_that_of_all_shares_together() -> None:
 
     assert plan.effective_epsilon < 1.0
     assert plan.own_variance == pytest.approx((plan.noise_multiplier * 0.3) ** 2 / 4)
+
+
+@pytest.mark.parametrize("collusion", [1, 6])
+def test_room_for_dropouts_changes_nothing_of_the_sum_when_no_site_drops(collusion: int) -> None:
+    def noise(levels: tuple[int, ...]) -> NoisePlan:
+        return calibrate(
+            settings(),
+            steps=62,
+            sensitivity=0.3,
+            n_sites=20,
+            levels=levels,
+            collusion=collusion,
+            masked=True,
+        )
+
+    everybody, room = noise((0,)), noise((0, 1, 2, 6))
+
+    # F3: v = sigma^2 C^2 / (n_min - f) is added, sigma^2 C^2 / (n - f) stays when nobody drops.
+    total = (room.noise_multiplier * 0.3) ** 2
+    assert room.own_variance == pytest.approx(total / (14 - collusion), rel=1e-12)
+    assert room.kept_variance == everybody.kept_variance == everybody.own_variance
+    assert room.effective_epsilon == everybody.effective_epsilon  # decides the step size
+    # The twin: without parts all of it stays, and the sum is noisier.
+    stiff = noise((6,))
+    assert stiff.kept_variance == stiff.own_variance == pytest.approx(room.own_variance)
+    assert stiff.effective_epsilon < room.effective_epsilon * 0.9
 
 
 @pytest.mark.parametrize("collusion", [2, 3])

@@ -177,3 +177,78 @@ def test_the_functions_that_run_draw_from_the_distribution_that_was_checked(
     if honest == 1:
         undithered = np.bincount(bare + middle, minlength=expected.size)[common]
         assert ((undithered - wanted[:-1]) ** 2 / wanted[:-1]).sum() > statistic * 10
+
+
+# Parts of the noise that are opened: the upload is floor(s (G + N) + s E + theta), E is known.
+OPENED = [0.37, 1.61]  # s E of the first site, in grid steps; that of the others differs
+
+
+def moved(dithers: Sequence[Sequence[float]], opened: float) -> list[list[float]]:
+    """Dithers with each site's opened part added: the place of its lattice, known to everybody."""
+    return [[theta + opened * (1 + site) for site, theta in enumerate(one)] for one in dithers]
+
+
+@pytest.mark.parametrize("opened", OPENED)
+@pytest.mark.parametrize(("honest", "tau", "shift"), [c for c in CASES if c[0] <= 2])
+def test_an_opened_part_of_the_noise_leaves_every_divergence_below_the_kept_gaussian_s(
+    honest: int, tau: float, shift: float, opened: float
+) -> None:
+    # tau is the standard deviation of what is kept; the opened part protects nothing.
+    assert not exceeds(honest, tau, shift, moved(sums_of_dithers(honest), opened))
+
+
+@pytest.mark.parametrize("opened", OPENED)
+def test_an_opened_part_is_a_shift_of_the_dither_that_the_average_does_not_see(
+    opened: float,
+) -> None:
+    tau, shift, dithers = 0.5, 0.4, sums_of_dithers(1)
+
+    # A moment is smooth in the dither, so the quadrature is exact to rounding wherever it begins.
+    closed = averaged(renyi_moment(8), neighbours(shift, tau, dithers))
+    known = averaged(renyi_moment(8), neighbours(shift, tau, moved(dithers, opened)))
+
+    assert known == pytest.approx(closed, rel=1e-9)
+    alone = [averaged(renyi_moment(8), neighbours(shift, tau, [one])) for one in dithers]
+    assert max(alone) - min(alone) > 1e-6 * closed  # the twin: one dither by itself is seen
+
+
+def test_a_coarse_grid_without_dither_fails_once_a_part_is_opened() -> None:
+    # The twin: where the opened part puts the lattice is what the rounding then gives away.
+    opened = (0.95, 0.5)  # of two sites, in grid steps; their neighbours lie at a rounding edge
+
+    assert exceeds(2, 0.5, 0.1, [opened])
+    dithered = [[t + e for t, e in zip(one, opened, strict=True)] for one in sums_of_dithers(2)]
+    assert not exceeds(2, 0.5, 0.1, dithered)
+
+
+def test_the_accounted_gaussian_of_all_noise_is_exceeded_once_a_part_is_opened() -> None:
+    # The twin of the claim: kept variance 3^2, and as much again that was opened.
+    tau, shift = 3.0, 1.0
+    pairs = neighbours(shift, tau, moved(sums_of_dithers(1), 0.37))
+
+    assert averaged(hockey_stick(0.3), pairs) > gaussian_delta(shift / (tau * math.sqrt(2)), 0.3)
+
+
+@pytest.mark.parametrize("opened", OPENED)
+def test_the_functions_that_run_draw_from_the_shifted_lattice_that_was_checked(
+    opened: float,
+) -> None:
+    """Chi-square of `dithered_round` after kept noise and an opened part, seed fixed."""
+    draws, steps, shift, tau = 200_000, 4.0, 0.37, 0.7
+    kept = gaussian_share(draws, (tau / steps) ** 2, byte_source(12, "noise"))
+    values = (shift + opened) / steps + kept
+
+    rounded = dithered_round(values, steps, byte_source(12, "dither"))
+
+    nodes = [(k + 0.5) / NODES + opened for k in range(NODES)]
+    expected = np.mean([summed_pmf(shift, tau, (theta,)) for theta in nodes], axis=0)
+    middle = int(14 * tau) + 4
+    counts = np.bincount(rounded + middle, minlength=expected.size)
+    common = expected * draws >= 10
+    observed = np.append(counts[common], counts[~common].sum())
+    wanted = np.append(expected[common], expected[~common].sum()) * draws
+    statistic = float(((observed - wanted) ** 2 / np.maximum(wanted, 1e-9)).sum())
+    assert statistic < chi2.ppf(1 - 1e-4, common.sum())
+    # The twin: the same draws do not fit the lattice of another opened part.
+    other = np.roll(expected, 1)[common] * draws
+    assert ((counts[common] - other) ** 2 / np.maximum(other, 1e-9)).sum() > statistic * 10

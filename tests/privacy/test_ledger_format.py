@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ from fedcc.privacy.ledger_head import SLOT_BYTES, head_path
 # Written by fedcc 0.2.0 before ledgers had a version; 6 charges in 2 runs, epsilon 0.70925288.
 OLD = Path(__file__).parents[1] / "vectors" / "ledger_version_1.jsonl"
 OLD_EPSILON = 0.7092528787090303  # as that code printed it
+# Written by fedcc before events said over how many sites their noise is shared; 6 charges, 2 runs.
+SECOND = OLD.with_name("ledger_version_2.jsonl")
+SECOND_EPSILONS = {  # as that code printed them
+    "outsider": 0.6052455205934644,
+    "claim": 0.7320299441108513,
+    "everyone_else": 1.2027002972453398,
+}
 
 
 def rewritten(path: Path, change: Callable[[list[dict[str, object]]], None]) -> None:
@@ -41,6 +49,12 @@ def old(tmp_path: Path) -> Path:
     return Path(shutil.copy(OLD, tmp_path / "lisbon.jsonl"))
 
 
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    shutil.copy(head_path(SECOND), tmp_path / "porto.head")
+    return Path(shutil.copy(SECOND, tmp_path / "porto.jsonl"))
+
+
 # Versions.
 
 
@@ -49,7 +63,7 @@ def test_a_new_ledger_says_its_version_in_its_first_line(tmp_path: Path) -> None
 
     first = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0])
 
-    assert (first["kind"], first["version"]) == ("format", 2)
+    assert (first["kind"], first["version"]) == ("format", 3)
 
 
 def test_a_line_holds_everything_that_was_charged(tmp_path: Path) -> None:
@@ -58,8 +72,8 @@ def test_a_line_holds_everything_that_was_charged(tmp_path: Path) -> None:
 
     line = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[1])
 
-    event = "mechanism sensitivity grid own_variance min_sites tolerated_collusion sample_rate unit"
-    assert set(event.split()) <= set(line["event"])
+    event = "mechanism sensitivity grid own_variance min_sites noise_sites tolerated_collusion"
+    assert set(line["event"]) == {*event.split(), "sample_rate", "unit"}
     rest = "kind event run round attempt purpose planned_sites session time previous_hash hash"
     assert set(line) == set(rest.split())
     assert (line["round"], line["planned_sites"], line["session"]) == (7, 20, "5e55")
@@ -78,7 +92,7 @@ def test_a_ledger_of_version_1_opens_verifies_and_keeps_counting(old: Path) -> N
     assert again.epsilon() == pytest.approx(epsilon(again.events, delta=DELTA), abs=1e-9)
     assert again.epsilon() > OLD_EPSILON
     assert old.read_bytes().startswith(OLD.read_bytes())  # not a byte of it was rewritten
-    assert read_ledger(old).version == 2
+    assert read_ledger(old).version == 3
 
 
 def test_the_charges_of_version_1_count_against_a_cap(old: Path) -> None:
@@ -111,14 +125,75 @@ def test_a_crash_between_format_line_and_head_of_a_migration_is_mended(old: Path
     assert head_path(old).exists()
 
 
+def test_a_ledger_of_version_2_means_what_it_meant_and_keeps_counting(second: Path) -> None:
+    assert read_ledger(second).version == 2
+    ledger = opened(second)
+    for observer, spent in SECOND_EPSILONS.items():
+        assert ledger.epsilon(observer) == pytest.approx(spent, abs=1e-9)  # type: ignore[arg-type]
+    assert [event.noise_sites for event in ledger.events] == [4, 4, 4, 3, 3, 3]
+    parts = replace(EVENT, own_variance=2.0, min_sites=4, noise_sites=5)
+    ledger.reserve(replace(charge(1), event=parts), now=NOW)
+    ledger.close()
+
+    again = opened(second)
+
+    assert again.events[-1] == parts and len(again.events) == 7
+    assert again.epsilon() == pytest.approx(epsilon(again.events, delta=DELTA), abs=1e-9)
+    assert second.read_bytes().startswith(SECOND.read_bytes())  # not a byte of it was rewritten
+    assert read_ledger(second).version == 3
+
+
+def test_the_charges_of_version_2_count_against_a_cap(second: Path) -> None:
+    ledger = opened(second, cap(SECOND_EPSILONS["claim"]))
+
+    with pytest.raises(BudgetExceeded, match="porto"):
+        ledger.reserve(charge(1), now=NOW)
+
+
+def test_a_version_2_ledger_cut_off_after_its_migration_is_found(second: Path) -> None:
+    opened(second).close()
+    second.write_bytes(SECOND.read_bytes())
+
+    with pytest.raises(ProtocolError, match="line 14: the ledger was cut off"):
+        opened(second)
+
+
+def test_a_migrated_version_2_ledger_without_its_head_is_refused(second: Path) -> None:
+    opened(second).close()
+    head_path(second).unlink()
+
+    with pytest.raises(ProtocolError, match="head is missing"):
+        opened(second)
+
+
+def test_a_line_of_version_2_that_names_what_only_version_3_knows_is_refused(second: Path) -> None:
+    # Read as version 3 it would claim noise that was never planned for so many sites.
+    rewritten(second, lambda entries: entries[1]["event"].update(noise_sites=20))  # type: ignore[attr-defined]
+    head_path(second).unlink()
+
+    with pytest.raises(ProtocolError, match="line 2: not a line"):
+        read_ledger(second)
+
+
+def test_a_version_does_not_fall(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    write_ledger(path, 1)
+    back = {"kind": "format", "version": 2, "time": NOW.isoformat()}
+    rewritten(path, lambda entries: entries.append(back))
+    head_path(path).unlink()
+
+    with pytest.raises(ProtocolError, match="line 4: not a line"):
+        read_ledger(path)
+
+
 def test_a_newer_version_is_refused_with_a_remedy(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     write_ledger(path, 1)
-    rewritten(path, lambda entries: entries[0].update(version=3))
+    rewritten(path, lambda entries: entries[0].update(version=4))
     head_path(path).unlink()
 
     for read in (opened, read_ledger):
-        with pytest.raises(ProtocolError, match="line 1: ledger format 3 is newer.*Update fedcc"):
+        with pytest.raises(ProtocolError, match="line 1: ledger format 4 is newer.*Update fedcc"):
             read(path)
 
 
@@ -129,6 +204,8 @@ def test_a_newer_version_is_refused_with_a_remedy(tmp_path: Path) -> None:
         ("kind", "settle"),
         ("event", None),
         ("event", {**EVENT.as_dict(), "sampler": "x"}),
+        ("event", {k: v for k, v in EVENT.as_dict().items() if k != "noise_sites"}),
+        ("event", {**EVENT.as_dict(), "noise_sites": 19}),
         ("event", {**EVENT.as_dict(), "mechanism": "laplace"}),
         ("round", "1"),
         ("time", "yesterday"),

@@ -11,10 +11,13 @@ from scipy.stats import kstest, norm
 from fedcc.errors import ConfigError
 from fedcc.privacy.accounting import gaussian_delta
 from fedcc.privacy.noise_shares import (
+    LEAST_SHARE_SD,
+    Grid,
     choose_grid,
     clamp_to_box,
     dithered_round,
     gaussian_share,
+    grid_fits,
 )
 from fedcc.rng import byte_source
 
@@ -117,7 +120,7 @@ def test_a_coarse_grid_without_dither_fails_the_same_comparison() -> None:
     assert hockey_stick(eps, shift, tau, honest) <= accounted
 
 
-def grid(**changes: object) -> object:
+def grid(**changes: object) -> Grid:
     values: dict[str, object] = {
         "capacity": 1 << 22,
         "n_sites": 5,
@@ -166,6 +169,27 @@ def test_more_rows_than_any_grid_holds_are_clamped_and_not_overflowed() -> None:
 
     assert 0 < chosen.box < 10_000_000 * 0.3
     assert math.sqrt(19.4) * chosen.steps_per_unit >= 8
+
+
+def test_what_is_never_opened_of_a_share_spans_enough_grid_steps_by_itself() -> None:
+    # 10 million rows: the coarsest grid is wanted. The whole share would admit a coarser one.
+    coarse = {"capacity": 1 << 14, "public_rows": 10_000_000, "coordinates": 1000}
+    whole, part = grid(**coarse), grid(**coarse, kept_variance=19.4 / 5)
+
+    assert part.steps_per_unit == 2 * whole.steps_per_unit
+    assert math.sqrt(19.4 / 5) * part.steps_per_unit >= LEAST_SHARE_SD
+    assert math.sqrt(19.4 / 5) * whole.steps_per_unit < LEAST_SHARE_SD
+    fits = {"capacity": 1 << 14, "n_sites": 5, "own_variance": 19.4, "coordinates": 1000}
+    assert grid_fits(part, kept_variance=19.4 / 5, **fits)
+    assert grid_fits(whole, kept_variance=19.4, **fits)
+    assert not grid_fits(whole, kept_variance=19.4 / 5, **fits)
+
+
+def test_a_grid_too_coarse_for_what_is_never_opened_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="grid_steps: a noise share must span at least 8"):
+        grid(grid_steps=1, kept_variance=19.4 / 5)
+
+    assert grid(grid_steps=1).box > 0  # the twin: all of it suffices
 
 
 def test_a_grid_that_cannot_hold_the_noise_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Attacks on whole runs, and what each party of a run holds; no part of the protocol."""
