@@ -216,7 +216,8 @@ def main() -> None:
     parser.add_argument("--curve-parameters", type=int, default=100_000)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    chosen = [word for word in sys.argv[1:] if not word.startswith("--out")]
+    words = [word for word in sys.argv[1:] if word != str(args.out)]
+    chosen = [word for word in words if not word.startswith("--out")]
     lines = [f"$ python simulations/benchmarks/he_vs_nvflare.py {' '.join(chosen)}", machine()]
     for parameters in args.parameters:
         rows = compare(args, parameters)
