@@ -233,25 +233,59 @@ class AggregatorCipher:
             self._ciphertexts.load(chunk, seeded=self._seeded)
 
     def add(self, uploads: Sequence[Sequence[bytes]]) -> list[bytes]:
-        """Return the chunk-wise sum of uploads of equal length, as bytes.
-
-        Zero is not the only second polynomial that gives a sum away: without seeds, whoever sends
-        last can steer it to any value. To do so a site must see the others' uploads first, so it
-        helps only an aggregator to which that site could as well hand the key.
+        """Return the chunk-wise sum of uploads of equal length, as bytes; see `RunningSum`.
 
         Raises:
-            EnvelopeError: if a ciphertext is unsound, or the second polynomial of the sum is zero:
-                then its first one would be the sum in clear.
+            EnvelopeError: if a ciphertext is unsound, or the sum is transparent.
         """
-        sums = []
-        for column in zip(*uploads, strict=True):
-            total, *others = (self._ciphertexts.load(c, seeded=self._seeded) for c in column)
+        total = self.start()
+        for chunks in uploads:
+            total.take(chunks)
+        return total.chunks()
+
+    def start(self) -> "RunningSum":
+        """Return an empty sum."""
+        return RunningSum(self._evaluator, self._ciphertexts, seeded=self._seeded)
+
+
+class RunningSum:
+    """The sum of the uploads so far: each is parsed once, and none is kept.
+
+    Zero is not the only second polynomial that gives a sum away: without seeds, whoever sends last
+    can steer it to any value. To do so a site must see the others' uploads first, so it helps only
+    an aggregator to which that site could as well hand the key.
+    """
+
+    def __init__(
+        self, evaluator: "seal.Evaluator", ciphertexts: Ciphertexts, *, seeded: bool
+    ) -> None:
+        """Start with nothing; see `AggregatorCipher.start`."""
+        self._evaluator, self._ciphertexts, self._seeded = evaluator, ciphertexts, seeded
+        self._total: list[seal.Ciphertext] = []
+
+    def take(self, chunks: Sequence[bytes]) -> None:
+        """Add an upload, or leave the sum as it was.
+
+        Raises:
+            EnvelopeError: if a ciphertext is unsound, or the second polynomial of the sum would be
+                zero: its first one would be the sum in clear.
+            ValueError: if there are more or fewer chunks than before; headers are checked first.
+        """
+        loaded = [self._ciphertexts.load(chunk, seeded=self._seeded) for chunk in chunks]
+        if not self._total:
+            self._total = loaded
+            return
+        if len(loaded) != len(self._total):
+            raise ValueError("uploads of one sum have equally many chunks")
+        for ciphertext, total in zip(loaded, self._total, strict=True):
             try:
-                for ciphertext in others:
-                    self._evaluator.add_inplace(total, ciphertext)
+                self._evaluator.add_inplace(ciphertext, total)
             except (RuntimeError, ValueError):  # SEAL refuses a transparent sum
                 raise EnvelopeError(REFUSED) from None
-            if total.is_transparent():
+            if ciphertext.is_transparent():
                 raise EnvelopeError(REFUSED)
-            sums.append(self._ciphertexts.dump(total))
-        return sums
+        self._total = loaded
+
+    def chunks(self) -> list[bytes]:
+        """Return the sum as bytes."""
+        return [self._ciphertexts.dump(ciphertext) for ciphertext in self._total]

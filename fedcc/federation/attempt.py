@@ -77,6 +77,7 @@ class Attempt:
     def _collect(self) -> bool:
         """Collect and add uploads; a refused one counts as a dropout."""
         entry, aggregator = self.entry, self.aggregator
+        total = aggregator.adder.start()
         fields = {**self._place(), "entry": entry.number, "cohort": json.dumps(entry.cohort)}
         replies = self._ask(
             "upload",
@@ -85,6 +86,9 @@ class Attempt:
         for site, reply in replies.items():
             try:
                 header, envelope = aggregator.take_upload(site, entry, reply)
+                started = time.perf_counter()
+                total.take(envelope.chunks)
+                aggregator.seconds_adding += time.perf_counter() - started
             except (EnvelopeError, ProtocolError):
                 continue
             self.uploads[site] = envelope
@@ -92,9 +96,7 @@ class Attempt:
         self.answered = self.survivors
         if len(self.survivors) < self._needed:
             return False
-        started = time.perf_counter()
-        self.aggregate = aggregator.adder.add([self.uploads[s].chunks for s in self.survivors])
-        aggregator.seconds_adding += time.perf_counter() - started
+        self.aggregate = total.chunks()
         return True
 
     def _sign(self) -> bool:

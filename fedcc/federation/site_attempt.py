@@ -98,8 +98,6 @@ class AttemptPart:
         ]
         # Parameters of its own key: nothing but signed coefficients is taken from the request.
         adder = AggregateSum(self.plan, contexts.parameter_bytes(self.record.key))
-        for chunks in uploads:
-            adder.check(chunks)
         total = adder.add(uploads)
         if tuple(hash_chunks(total)) != self.attempt.aggregate_hashes:
             raise EnvelopeError("the aggregate is not the sum of the signed uploads")

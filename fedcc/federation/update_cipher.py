@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcc.crypto.contexts import AggregatorCipher, SiteCipher
+from fedcc.crypto.contexts import AggregatorCipher, RunningSum, SiteCipher
 from fedcc.crypto.envelopes import Expected
 from fedcc.crypto.masks import MaskEntry, Slots, add_mod, subtract_mod
 from fedcc.crypto.packing import pack, slot_count, unpack
@@ -136,22 +136,35 @@ class AggregateSum:
                 raise EnvelopeError("the HE parameters are not those of the plan")
             self._cipher = AggregatorCipher(parameters, seeded=plan.seeded)
 
-    def check(self, chunks: Sequence[bytes]) -> None:
-        """Refuse an upload that cannot be added.
-
-        Raises:
-            EnvelopeError: says no more than that.
-        """
-        if self._cipher is not None:
-            self._cipher.check(chunks)
+    def start(self) -> "RunningSum | PlainSum":
+        """Return an empty sum, to which uploads are added as they come."""
+        return self._cipher.start() if self._cipher is not None else PlainSum()
 
     def add(self, uploads: Sequence[Sequence[bytes]]) -> list[bytes]:
-        """Return the sum of checked uploads.
+        """Return the sum of uploads.
 
         Raises:
-            EnvelopeError: if one is unsound after all.
+            EnvelopeError: if one is unsound.
         """
-        if self._cipher is not None:
-            return self._cipher.add(uploads)
-        total = np.sum([np.frombuffer(chunks[0], dtype="<i8") for chunks in uploads], axis=0)
+        total = self.start()
+        for chunks in uploads:
+            total.take(chunks)
+        return total.chunks()
+
+
+class PlainSum:
+    """The sum of uploads that nothing protects."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._total: NDArray[np.int64] | None = None
+
+    def take(self, chunks: Sequence[bytes]) -> None:
+        """Add an upload; its length was checked with its header."""
+        values = np.frombuffer(chunks[0], dtype="<i8").astype(np.int64)
+        self._total = values if self._total is None else self._total + values
+
+    def chunks(self) -> list[bytes]:
+        """Return the sum as bytes."""
+        total = np.zeros(0, dtype=np.int64) if self._total is None else self._total
         return [total.astype("<i8").tobytes()]

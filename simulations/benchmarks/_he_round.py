@@ -48,7 +48,7 @@ TRAINING, TAKEN_OFF, DISK = "training and noise", "noise taken off", "disk"
 SET_ASIDE: tuple[tuple[Any, str, str], ...] = (
     (site_round, "starting_point", TRAINING),  # the model before the first step
     (site_round, "private_sum", TRAINING),
-    (site_round.Site, "_noised_update", TRAINING),  # gradients, noise in parts, rounding
+    (site_round, "noised_update", TRAINING),  # gradients, noise in parts, rounding
     (site_round, "apply_sum", TRAINING),  # the step of the model
     (opening, "opened_noise", TAKEN_OFF),  # parts of the noise that were not needed
     (site_round, "save_state", DISK),
