@@ -5,8 +5,10 @@
 Five runs of `fedcc simulate` with its defaults (churn on IBM's telco sample, epsilon 1, encrypted).
 With `privacy.min_sites` at all sites a plan waits for all: one that misses a round voids the
 attempt, nothing is opened, and the attempt stays charged. The noise is calibrated for two such
-retries; the third failure of a round ends the run. With `privacy.min_sites` one lower, the sites
-that are left close the round; for that every site adds a larger share of noise in all rounds.
+retries; the third failure of a round ends the run. With the default, floor(2n/3) + 1, the others
+recover what is missing and the round closes from the same uploads: with the lost site's part in the
+sum if it vanished after its upload, without it otherwise. The room for that costs no accuracy when
+all answer: the noise that nobody needs is opened and taken off the sum.
 """
 
 from pathlib import Path
@@ -33,15 +35,15 @@ COLOURS = (MUTED, SECOND, WARN, INK, ACCENT)
 
 def scenarios(sites: int, site: int, round_number: int) -> dict[str, list[str]]:
     """Return name and settings of every scenario."""
-    once = f"federation.drop=[{{site: {site}, round: {round_number}, attempts: 1}}]"
     away = f"federation.drop=[{{site: {site}, round: {round_number}}}]"
-    wait, room = f"privacy.min_sites={sites}", f"privacy.min_sites={sites - 1}"
+    after = f"federation.drop=[{{site: {site}, round: {round_number}, step: sign}}]"
+    wait = f"privacy.min_sites={sites}"
     return {
-        "all answer": [wait],
-        "misses one attempt": [wait, once],
-        "misses the round": [wait, away],
-        f"all answer, min_sites {sites - 1}": [room],
-        f"misses the round, min_sites {sites - 1}": [room, away],
+        "all answer, all needed": [wait],
+        "misses the round, all needed": [wait, away],
+        "all answer": [],
+        "misses the round": [away],
+        "vanishes after its upload": [after],
     }
 
 

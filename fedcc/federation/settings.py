@@ -37,6 +37,7 @@ class Dropout:
     site: int
     round: int
     attempts: int | None = None  # how many of the round's first attempts; None for all
+    step: Literal["upload", "sign", "verify", "unmask"] = "upload"  # the first that it misses
 
     def __post_init__(self) -> None:
         """Check the ranges."""
