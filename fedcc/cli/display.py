@@ -138,7 +138,9 @@ def result_lines(result: "RunResult") -> list[tuple[str, str]]:
         f"encrypt {seconds['encrypt']:.2f} s, add {seconds['aggregate']:.2f} s, "
         f"decrypt {seconds['decrypt']:.2f} s over all sites"
     )
-    lines.append(("encryption", f"{crypto['scheme']}, {size(crypto['upload_bytes_total'])} up"))
+    key = f", last key {crypto['key_id'][:16]}…" if crypto["key_id"] else ""
+    sent = f"{crypto['scheme']}, {size(crypto['upload_bytes_total'])} up{key}"
+    lines.append(("encryption", sent))
     lines += [("", cost)] if crypto["scheme"] != "none" else []
     lines.append(("seconds", f"{values['timing']['total_seconds']:.1f}"))
     if values["unsafe"]:

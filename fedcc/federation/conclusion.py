@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,7 @@ def _facts(
         attempts=max((len(site.ledger.used(run.plan.run)) for site in sites), default=0),
         rows_per_site=[len(site) for site in run.data.sites],
         gates=run.data.gates,
+        key_id=_newest_key_id(run),
         upload_bytes=sum(line["bytes_up"] for line in lines),
         upload_bytes_per_round=upload_bytes / uploads if uploads else None,
         download_bytes_per_round=float(np.mean(down)) if down else None,
@@ -117,6 +119,19 @@ def _facts(
         startup_seconds=seconds[1],
         seconds_per_round=float(np.mean([line["seconds"] for line in closed])) if closed else None,
     )
+
+
+def _newest_key_id(run: PreparedRun) -> str | None:
+    """Return the public name of the HE key of the last epoch; `None` without encryption."""
+    folders = [run.folder.site_files(site).epochs for site in run.plan.sites]
+    records = sorted((f for folder in folders for f in folder.glob("epoch-*.json")), key=_name)
+    if run.plan.scheme == "none" or not records:
+        return None
+    return str(json.loads(records[-1].read_text())["key_id"])
+
+
+def _name(path: Path) -> str:
+    return path.name
 
 
 def _ciphertexts(run: PreparedRun) -> tuple[int, int]:

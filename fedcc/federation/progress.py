@@ -9,6 +9,7 @@ from typing import Literal
 
 from fedcc.crypto.parameters import PROFILE, SECURITY_BITS
 from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.update_cipher import chunk_bytes, chunk_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,10 @@ def describe_encryption(plan: RunPlan) -> str:
             "site can read every upload"
         )
     name = "BFV" if plan.scheme == "bfv" else "packed CKKS"
+    upload = chunk_count(plan) * chunk_bytes(plan, aggregate=False)[0] / plan.n_parameters
+    together = f", any {plan.threshold} together," if plan.recovers else " together"
     return (
         f"encryption: on, {name} {SECURITY_BITS}-bit with pairwise and self masks ({PROFILE}), "
-        f"{plan.lanes} parameters a slot; the aggregator holds no key, the sites open sums only"
+        f"{upload:.2f} bytes a parameter up; the aggregator holds no key; the {len(plan.sites)} "
+        f"sites{together} open sums and nothing else"
     )

@@ -27,6 +27,7 @@ class Facts:
     attempts: int
     rows_per_site: list[int]
     gates: GateCounts
+    key_id: str | None
     upload_bytes: int
     upload_bytes_per_round: float | None
     download_bytes_per_round: float | None
@@ -150,6 +151,7 @@ def build_summary(settings: SimulationSettings, plan: RunPlan, facts: Facts) -> 
                 up_per_round=facts.upload_bytes_per_round,
                 down_per_round=facts.download_bytes_per_round,
             ),
+            "key_id": facts.key_id,
             "seconds": {
                 "encrypt": facts.seconds_encrypt,
                 "aggregate": facts.seconds_aggregate,

@@ -57,13 +57,16 @@ def test_sites_of_any_size_spend_the_same_and_send_the_same_bytes(run: Run) -> N
         assert not any(" to " in cell for cell in column(rows, name))
 
 
-def test_a_dropout_is_charged_and_ends_a_run_without_room_for_it(run: Run, package: None) -> None:
+def test_a_dropout_ends_a_run_without_room_for_it_and_costs_nothing_with_room(
+    run: Run, package: None
+) -> None:
     rows = run("site_dropout", "--sites", "4", "--round", "2", "rounds=2")
 
-    once, away, spare = (rows[number] for number in (2, 3, 5))
-    assert [once[2], away[2], spare[2]] == ["completed", "too_few_sites", "completed"]
-    assert column(rows, "void") == ["0", "1", "3", "0", "1"]
-    assert float(once[6]) > float(rows[1][6])  # a void attempt is charged
+    needed, lost, after = (rows[number] for number in (2, 4, 5))
+    assert [needed[2], lost[2], after[2]] == ["too_few_sites", "completed", "completed"]
+    assert column(rows, "void") == ["0", "3", "0", "0", "0"]
+    assert lost[6] == after[6] == rows[3][6]  # what closes is charged once, whoever is lost
+    assert float(needed[4]) == 4  # one round and three void attempts
 
 
 @pytest.fixture
