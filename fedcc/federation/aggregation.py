@@ -122,6 +122,8 @@ class Aggregator:
     present: set[str]  # sites that answered last
     record: EpochRecord | None = None  # of the epoch that has begun; without its key
     epoch_from: int = 1  # the first round of that epoch
+    took_part: set[str] = field(default_factory=set)  # members of any epoch of this session
+    declined: set[str] = field(default_factory=set)  # sites that answered, and began no epoch
     adder: AggregateSum = field(init=False)
     seconds_adding: float = 0.0
     session: bytes = field(init=False)
@@ -166,4 +168,4 @@ class Aggregator:
     def close(self, closed: ClosedRound) -> None:
         """Keep a closed round, and forget those that every site has applied."""
         self.store.close_round(closed)
-        self.store.forget(min(self.applied.values()))
+        self.store.forget(min(self.applied[site] for site in self.took_part))

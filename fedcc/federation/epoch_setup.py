@@ -45,12 +45,17 @@ def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) ->
             "of them must be there when a run begins or is resumed."
         )
     aggregator = Aggregator(plan, store, roster, node_of, applied, present=set(adverts))
-    begin_epoch(link, aggregator)
+    begin_epoch(link, aggregator, answering=set(adverts))
     return aggregator
 
 
-def begin_epoch(link: Link, aggregator: Aggregator) -> None:
+def begin_epoch(link: Link, aggregator: Aggregator, *, answering: set[str]) -> None:
     """Set up the next epoch with all sites that answer.
+
+    Args:
+        link: to the sites.
+        aggregator: whose epoch.
+        answering: sites that answered just before; those of them that do not begin have declined.
 
     Raises:
         TooFewSites: if fewer than n_min sites are left, or none deals a key.
@@ -101,6 +106,8 @@ def begin_epoch(link: Link, aggregator: Aggregator) -> None:
     _begin(link, aggregator, EpochRecord(epoch, tuple(adverts), key_name), dealt, sealed)
     aggregator.adder = AggregateSum(plan, parameters)
     aggregator.epoch_from = store.last_closed + 1
+    aggregator.took_part |= aggregator.present
+    aggregator.declined = (aggregator.declined | answering) - aggregator.present
 
 
 def _deal(

@@ -126,11 +126,14 @@ def _epsilons(values: EpsilonForecast) -> dict[str, Any]:
 
 def _crypto(found: Forecast) -> dict[str, Any]:
     """Return the bytes as `summary.json` will hold them, by the same sums and means."""
-    loads, cohort = found.traffic.rounds, found.cohort
-    down = [sum(load.down for load in loads_.values()) / len(cohort) for loads_ in loads]
+    traffic, cohort = found.traffic, found.cohort
+    down = [
+        (sum(load.down for load in loads.values()) + verify.down) / len(cohort)
+        for loads, verify in zip(traffic.rounds, traffic.verify, strict=True)
+    ]
     return summary.bytes_block(
         found.plan,
-        up_total=sum(found.traffic.in_rounds(site).up for site in cohort),
+        up_total=traffic.all_rounds.up,
         up_per_round=float(found.traffic.upload_bytes),
         down_per_round=float(np.mean(down)),
     )
@@ -140,11 +143,11 @@ def _traffic(traffic: Traffic, cohort: tuple[str, ...]) -> dict[str, Any]:
     first, last = traffic.rounds[0], traffic.rounds[-1]
     return {
         "flower_framing": "not counted",
-        "round_up": sum(last[site].up for site in cohort),
-        "first_round_down": sum(first[site].down for site in cohort),
-        "round_down": sum(last[site].down for site in cohort),
-        "rounds_up": sum(traffic.in_rounds(site).up for site in cohort),
-        "rounds_down": sum(traffic.in_rounds(site).down for site in cohort),
+        "round_up": sum(last[site].up for site in cohort) + traffic.verify[-1].up,
+        "first_round_down": sum(first[site].down for site in cohort) + traffic.verify[0].down,
+        "round_down": sum(last[site].down for site in cohort) + traffic.verify[-1].down,
+        "rounds_up": traffic.all_rounds.up,
+        "rounds_down": traffic.all_rounds.down,
         "run_up": sum(traffic.whole(site).up for site in cohort),
         "run_down": sum(traffic.whole(site).down for site in cohort),
     }

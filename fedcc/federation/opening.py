@@ -5,6 +5,7 @@ opened, committed values alone, so all sites compute the same; the excess noise 
 whole grid steps, so that they also do so to the bit.
 """
 
+import json
 from functools import lru_cache
 
 import numpy as np
@@ -61,7 +62,9 @@ def excess_part(plan: RunPlan, entry: MaskEntry, site: str, part: int, seed: byt
         part: from 1.
         seed: of this part alone.
     """
-    key = derive(seed, entry.session, entry.info("excess", site, str(part)))
+    # The seed alone decides: it is fresh for every part of every entry, and committed to.
+    place = json.dumps(["fedcc/excess/v1", site, entry.number, part])
+    key = derive(seed, bytes(32), place.encode())
     variance = plan.noise_components.variances[part]
     return gaussian_share(plan.n_parameters, variance, key_stream(key))
 

@@ -120,18 +120,18 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
     lost = {
         node: (site, request)
         for site, node in aggregator.nodes.items()
-        if site not in aggregator.present
+        if site not in aggregator.present and site not in aggregator.declined
     }
-    strangers = False
+    back = set()
     for site, reply in (link.exchange("join", round_number, lost) if lost else {}).items():
         if _epoch_of(reply) == record.epoch.number:
             aggregator.present.add(site)
         else:
-            strangers = True
+            back.add(site)
     next_entry = aggregator.store.attempts_used + 1
     used_up = next_entry >= record.epoch.first_entry + record.epoch.n_entries
-    if strangers or used_up or _rotation_is_due(aggregator, round_number):
-        begin_epoch(link, aggregator)
+    if back or used_up or _rotation_is_due(aggregator, round_number):
+        begin_epoch(link, aggregator, answering=back | aggregator.present)
         record = aggregator.epoch
     in_epoch = tuple(site for site in record.members if site in aggregator.present)
     if len(in_epoch) < max(plan.min_sites, record.needed(plan, in_epoch)):
@@ -159,6 +159,7 @@ def _finish(link: Link, aggregator: Aggregator) -> None:
     requests = {
         node: (site, closed_parcel(aggregator.missing_rounds(site), {}))
         for site, node in aggregator.nodes.items()
+        if site in aggregator.took_part
     }
     last = aggregator.store.last_closed
     for site, reply in link.exchange("finish", last, requests).items():

@@ -48,6 +48,12 @@ class Traffic:
     rounds: tuple[Mapping[str, Load], ...]  # the first round brings no aggregate down
     finish: Mapping[str, Load]  # the last aggregate
 
+    @property
+    def all_rounds(self) -> Load:
+        """What all sites send and receive in all rounds."""
+        loads = [load for by_site in self.rounds for load in by_site.values()]
+        return sum((*loads, *self.verify), Load(0, 0))
+
     def in_rounds(self, site: str) -> Load:
         """Return what a site sends and receives in all rounds.
 

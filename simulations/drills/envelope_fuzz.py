@@ -48,7 +48,7 @@ class Stage:
         self.chunks = self.site.encrypt(np.arange(5000))
         self.total = self.aggregator.add([self.chunks, self.chunks])
         same = {f.name: "ab" * 32 for f in fields(Expected) if f.type is str}
-        counts = {"round_number": 3, "attempt": 1, "n_parameters": 9999, "n_chunks": 2}
+        counts = {"round_number": 3, "attempt": 1, "entry": 4, "n_parameters": 9999, "n_chunks": 2}
         size = ciphertext_bytes(scheme, aggregate=False)
         self.expected = Expected(**{**same, **counts, "chunk_bytes": size})
         self.genuine = self.sealed(self.chunks)

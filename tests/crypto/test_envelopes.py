@@ -25,6 +25,7 @@ EXPECTED = Expected(
     run="run-1",
     round_number=3,
     attempt=2,
+    entry=4,
     site="braga",
     cohort_hash="c0" * 32,
     session="40" * 32,
@@ -47,11 +48,12 @@ TRUTH = asdict(HEADER)
 
 # For every field a value of the right type that is not the truth.
 LIES: dict[str, object] = {
-    "version": 2,
+    "version": 1,
     "profile": "fedcc-he-2",
     "run": "run-2",
     "round_number": 4,
     "attempt": 1,
+    "entry": 5,
     "site": "faro",
     "cohort_hash": "c1" * 32,
     "session": "41" * 32,
@@ -92,7 +94,7 @@ def test_the_header_says_what_was_expected_and_sent() -> None:
     told = {name: value for name, value in asdict(EXPECTED).items() if name in TRUTH}
 
     assert TRUTH == told | {
-        "version": 1,
+        "version": 2,
         "profile": "fedcc-he-1",
         "lengths": [11, 11],
         # printf 'first chunk' | sha256sum, the same for the second, then over both digests
@@ -148,7 +150,11 @@ def test_a_number_that_equals_the_truth_but_is_no_integer_is_refused(field: str)
 
 
 def test_true_is_not_the_number_one() -> None:
-    assert_refused(signed(canonical(TRUTH | {"version": True})))
+    first = replace(EXPECTED, attempt=1)
+    header = Header.from_bytes(sealed_as(first, CHUNKS).header)
+    assert header.attempt == 1
+
+    assert_refused(signed(canonical(asdict(header) | {"attempt": True})), first)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +179,7 @@ PLACES: dict[str, object] = {
     "run": "run-2",
     "round_number": 4,
     "attempt": 3,
+    "entry": 5,
     "site": "faro",
     "cohort_hash": "c1" * 32,
     "session": "41" * 32,

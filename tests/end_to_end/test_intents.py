@@ -115,7 +115,7 @@ def test_more_than_one_round_of_class_means_is_refused(run_wishes: Run) -> None:
 @pytest.mark.parametrize("training", ["label_init", "one_round"])
 def test_schemes_give_the_same_intent_model(run_wishes: Run, training: str) -> None:
     chosen = [f"training={training}", "seed=3", f"rounds={1 if training == 'one_round' else 3}"]
-    masked = run_wishes(*chosen, folder="bfv")
+    masked = run_wishes(*chosen, "privacy.min_sites=4", folder="bfv")
     plain = run_wishes(*chosen, "crypto=none", folder="none")
 
     models = [(r.run_dir / "model.safetensors").read_bytes() for r in (masked, plain)]

@@ -130,7 +130,8 @@ class House:
         """Begin a new epoch with fresh entries."""
         self.aggregator.store.attempts_used += len(self._numbers)
         self._numbers.clear()
-        begin_epoch(self.link, self.aggregator)  # type: ignore[arg-type]
+        answering = set(self.sites)
+        begin_epoch(self.link, self.aggregator, answering=answering)  # type: ignore[arg-type]
 
     def upload(
         self, site: str, entry: MaskEntry, closed: list[ClosedRound] | None = None

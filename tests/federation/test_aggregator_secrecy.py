@@ -75,12 +75,19 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return kept
 
 
+def epoch_keys(result: RunResult) -> list[bytes]:
+    """Return the HE keys that the sites of a run keep, each once."""
+    records = (result.run_dir / "secrets").glob("*.epochs/epoch-*.json")
+    return sorted({bytes.fromhex(json.loads(path.read_text())["key"]) for path in records})
+
+
 def test_nothing_reachable_from_the_server_app_or_the_aggregator_holds_a_key(
     run_calls: Run, watched: dict[str, Any]
 ) -> None:
     result = run_calls()
 
-    secrets = [p.read_bytes() for p in (result.run_dir / "secrets").glob("*.epoch-key")]
+    secrets = epoch_keys(result)
+    assert len(secrets) == 1 and len(secrets[0]) == 48
     for start in (watched["app"], watched["aggregator"]):
         objects = reachable(start)
         assert len(objects) > 20
@@ -157,7 +164,7 @@ def test_a_process_given_all_received_bytes_and_the_store_cannot_decrypt(
         blobs += [chunk for chunks in parcel.chunks.values() for chunk in chunks]
     store = result.run_dir / "checkpoints" / "aggregator"
     blobs += [path.read_bytes() for path in store.iterdir()]
-    key = (result.run_dir / "secrets" / "site-1.epoch-key").read_bytes()
+    [key] = epoch_keys(result)
 
     tried, opened = attack(blobs, key_id(key), tmp_path / "received")
 
@@ -170,7 +177,7 @@ def test_the_same_attack_succeeds_with_a_site_s_key_or_its_secret_part(
     run_calls: Run, tmp_path: Path
 ) -> None:
     # The twin: were an epoch key among the bytes, in whatever wrapping, the attack would tell.
-    key = (run_calls().run_dir / "secrets" / "site-1.epoch-key").read_bytes()
+    [key] = epoch_keys(run_calls())
 
     for number, blob in enumerate((key, b"x" * 9 + key[16:] + b"y", key.hex().encode())):
         _, opened = attack([blob], key_id(key), tmp_path / str(number))

@@ -83,7 +83,7 @@ def test_the_forecast_of_another_budget_does_not_agree(run_calls: Run, plan_call
 def test_a_void_attempt_costs_what_the_retries_were_forecast_to_cost(
     run_calls: Run, plan_calls: Plan
 ) -> None:
-    lossy = ("sites=4", "privacy.min_sites=3", "privacy.reserved_retries=1")
+    lossy = ("sites=4", "privacy.min_sites=4", "privacy.reserved_retries=1")
 
     run = run_calls(*lossy, "federation.drop=[{site: 2, round: 2, attempts: 1}]")
 

@@ -178,10 +178,11 @@ def test_no_metric_and_no_count_has_a_place_on_the_wire(run_on: Any) -> None:
         for name, value in parcel.fields.items()
         if isinstance(value, int)
     }
-    assert numbers == {"rounds_applied"}  # public: every site applies the same rounds
+    # Public: every site applies the same rounds, and is in the same epoch.
+    assert numbers == {"rounds_applied", "epoch"}
     assert {name for fields in SITE_FIELDS.values() for name in fields} == {
         "advert", "rounds_applied", "parameters", "key_id", "sealed_keys", "header", "signature",
-        "update", "seed",
+        "update", "seed", "epoch", "shares", "excess",
     }  # fmt: skip
 
 

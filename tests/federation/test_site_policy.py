@@ -315,7 +315,8 @@ def test_a_policy_file_vetoes_a_run_by_name_at_the_site_and_by_one_code_on_the_w
     audit = (result.run_dir / "audit" / "site-1.jsonl").read_text()
     assert f"the plan's {named} is not admitted" in audit
     refusals = [line for line in wire_of(result) if "refused" in line[2]]
-    assert refusals == [("site-1", 0, "deal.refused", len("unavailable"), "public")]
+    size = len("unavailable")
+    assert refusals == [(f"site-{n}", 0, "advertise.refused", size, "public") for n in (1, 2, 3)]
     assert all(name != "reserve" for name in kinds(result.run_dir / "ledger" / "site-1.jsonl"))
 
 
@@ -448,15 +449,19 @@ def test_no_field_that_a_site_may_send_can_hold_a_metric() -> None:
     # The whole list, so that a new field has to be argued for here: keys, names, counters of the
     # protocol (rounds applied), hashes, signatures, seeds and ciphertext; no number of the data.
     assert {name: sorted(fields) for name, fields in SITE_FIELDS.items()} == {
-        "join": ["advert", "rounds_applied"],
+        "join": ["advert", "epoch", "rounds_applied"],
+        "advertise": ["advert", "rounds_applied"],
+        "share": ["shares"],
         "deal": ["key_id", "parameters", "sealed_keys"],
         "begin": ["key_id"],
         "upload": ["header", "signature", "update"],
         "sign": ["signature"],
-        "unmask": ["seed"],
+        "verify": ["signature"],
+        "unmask": ["excess", "seed", "shares"],
+        "recover": ["shares"],
         "finish": ["rounds_applied"],
     }
     assert [field.name for field in dataclasses.fields(Header)] == (
-        "version profile run round_number attempt site cohort_hash session key_id n_parameters "
-        "lengths payload_sha256 seed_commitment rounds_applied"
+        "version profile run round_number attempt entry site cohort_hash session key_id parameters "
+        "n_parameters lengths payload_sha256 seed_commitment rounds_applied"
     ).split()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedcc import config
+from fedcc.crypto.thresholds import threshold, tolerated_collusion_bound
 from fedcc.data.tabular_features import TabularEncoding
 from fedcc.errors import ConfigError
 from fedcc.federation.planning import make_plan
@@ -16,8 +17,6 @@ from fedcc.federation.settings import simulation_settings
 from fedcc.federation.survivors import (
     default_min_sites,
     mask_neighbours,
-    most_collusion,
-    threshold,
 )
 from fedcc.privacy.accounting import three_epsilons
 
@@ -52,13 +51,13 @@ def planned(calls: Path) -> Planned:
 )
 def test_thresholds_are_those_of_the_threat_model(n: int, t: int, c: int) -> None:
     assert threshold(n, 1) == t
-    assert most_collusion(n, t) == c
+    assert tolerated_collusion_bound(n, t) == c
 
 
 def test_with_every_site_needed_all_but_two_may_collude() -> None:
     for n in range(3, 129):
         assert threshold(n, n) == n
-        assert most_collusion(n, n) == n - 2
+        assert tolerated_collusion_bound(n, n) == n - 2
 
 
 def test_more_colluding_sites_than_the_bound_can_have_two_survivor_sets_signed_or_stand_alone() -> (
@@ -73,7 +72,7 @@ def test_more_colluding_sites_than_the_bound_can_have_two_survivor_sets_signed_o
                 return two_sets or t - c < 2
 
             safe = [c for c in range(n) if not breaks(c)]
-            assert max(safe, default=-1) == most_collusion(n, t)
+            assert max(safe, default=-1) == tolerated_collusion_bound(n, t)
 
 
 def test_the_default_is_the_least_number_of_survivors_that_admits_the_collusion() -> None:
@@ -83,7 +82,7 @@ def test_the_default_is_the_least_number_of_survivors_that_admits_the_collusion(
             admitted = [
                 m
                 for m in range(max(3, 2 * n // 3 + 1), n + 1)
-                if m - f >= 2 and f <= most_collusion(n, threshold(n, m))
+                if m - f >= 2 and f <= tolerated_collusion_bound(n, threshold(n, m))
             ]
             assert least == min(admitted)
 
@@ -91,7 +90,7 @@ def test_the_default_is_the_least_number_of_survivors_that_admits_the_collusion(
 def test_thirty_percent_of_collusion_is_admitted_by_default_at_every_size() -> None:
     for n in range(3, 129):
         f = max(1, math.floor(0.3 * n))
-        assert f <= most_collusion(n, threshold(n, default_min_sites(n, f)))
+        assert f <= tolerated_collusion_bound(n, threshold(n, default_min_sites(n, f)))
 
 
 @pytest.mark.parametrize(

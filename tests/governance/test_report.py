@@ -85,7 +85,7 @@ def test_the_burn_down_names_unit_target_and_all_three_observers(result: RunResu
 
 
 def test_the_burn_down_marks_what_was_void_and_charged(run_calls: Run) -> None:
-    lossy = ("sites=4", "privacy.min_sites=3", "federation.drop=[{site: 2, round: 2, attempts: 1}]")
+    lossy = ("sites=4", "privacy.min_sites=4", "federation.drop=[{site: 2, round: 2, attempts: 1}]")
 
     assert "void, charged all the same" in figure_of(run_calls(*lossy))
 
