@@ -66,14 +66,18 @@ class RoundStore:
         self._write()
         return self.epochs_used
 
+    def next_attempt(self, round_number: int) -> int:
+        """Return the number, within its round, of the attempt that would start now."""
+        last_round, last_attempt = self._place
+        return last_attempt + 1 if last_round == round_number else 1
+
     def start_attempt(self, round_number: int) -> tuple[int, int]:
         """Count an attempt, on disk before any message of it leaves.
 
         Returns:
             Its number within the round, and within the run: that of the entry that it uses.
         """
-        last_round, last_attempt = self._place
-        attempt = last_attempt + 1 if last_round == round_number else 1
+        attempt = self.next_attempt(round_number)
         self.attempts_used += 1
         self._place = (round_number, attempt)
         self._write()

@@ -116,7 +116,8 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
     charge. One that is back but has no part in the epoch brings a new one about.
     """
     plan, record = aggregator.plan, aggregator.epoch
-    request = Parcel({"run": plan.run, "round": round_number, "attempt": 1})
+    attempt = aggregator.store.next_attempt(round_number)
+    request = Parcel({"run": plan.run, "round": round_number, "attempt": attempt})
     lost = {
         node: (site, request)
         for site, node in aggregator.nodes.items()
