@@ -7,6 +7,7 @@ next epoch on. Records of epochs are kept on disk until their rounds are applied
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from fedcc.crypto import contexts
@@ -15,7 +16,7 @@ from fedcc.crypto.held_shares import HeldShares
 from fedcc.crypto.keys import SiteKeys
 from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.federation.epoch_record import EpochRecord
-from fedcc.federation.messages import Parcel
+from fedcc.federation.messages import Parcel, bytes_map
 from fedcc.federation.run_plan import RunPlan
 from fedcc.rng import ByteSource
 from fedcc.training.checkpoints import write_whole
@@ -60,10 +61,13 @@ class SiteEpochs:
         self._own = self._secrets.advert(self._site, self._keys).to_bytes()
         return self._own
 
-    def share(
-        self, adverts: Mapping[str, bytes], identities: Mapping[str, bytes], plan: RunPlan
-    ) -> list[bytes]:
+    def share(self, adverts: str, identities: Mapping[str, bytes], plan: RunPlan) -> list[bytes]:
         """Check all adverts and return this site's shares, sealed to each member in their order.
+
+        Args:
+            adverts: of all members, as they travel.
+            identities: of the roster.
+            plan: of the run.
 
         Raises:
             ProtocolError: if members are unknown, too few or unordered, this site is not among
@@ -74,13 +78,11 @@ class SiteEpochs:
         if self._adverts:
             raise ProtocolError("this site has shared its entries of the epoch before")
         epoch = secrets.epoch
-        found = tuple(
-            EpochAdvert.from_bytes(site, content, epoch) for site, content in adverts.items()
-        )
-        verify_adverts(found, identities, epoch)
+        found = _verified(adverts, tuple(identities.items()), epoch)
         pending = EpochRecord(epoch, found, "pending")
         pending.check_members(plan)
-        if adverts.get(self._site) != self._own:
+        own = pending.by_site.get(self._site)
+        if own is None or own.to_bytes() != self._own:
             raise ProtocolError("this site's advert is not among those of the epoch")
         self._adverts = found
         return secrets.deal(self._site, found, pending.threshold(plan) if epoch.shared else 1)
@@ -191,3 +193,19 @@ class SiteEpochs:
     def _numbers(self) -> list[int]:
         found = [_FILE.fullmatch(path.name) for path in self._folder.glob("epoch-*.json")]
         return [int(match[1]) for match in found if match is not None]
+
+
+@lru_cache(maxsize=1)
+def _verified(
+    adverts: str, identities: tuple[tuple[str, bytes], ...], epoch: Epoch
+) -> tuple[EpochAdvert, ...]:
+    """Return adverts whose signatures match; the sites of one process check the same ones once.
+
+    Raises:
+        ProtocolError: if they have another shape, or name a stranger or a site twice.
+        EnvelopeError: if a signature does not match.
+    """
+    parts = bytes_map(adverts).items()
+    found = tuple(EpochAdvert.from_bytes(site, content, epoch) for site, content in parts)
+    verify_adverts(found, dict(identities), epoch)
+    return found

@@ -30,7 +30,6 @@ from fedcc.federation.messages import (
     Exchange,
     Parcel,
     advert_to_json,
-    bytes_map,
     names,
     roster_from_json,
 )
@@ -211,7 +210,7 @@ class Site:
 
     def _share(self, request: Parcel) -> Parcel:
         running, _ = self._run()
-        adverts = bytes_map(request.text("adverts"))
+        adverts = request.text("adverts")
         identities = self._members.identities
         return Parcel({}, {"shares": self.epochs.share(adverts, identities, running.plan)})
 
