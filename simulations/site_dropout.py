@@ -30,7 +30,7 @@ from _tables import (
 from matplotlib.ticker import MaxNLocator
 
 NAME = "site_dropout"
-COLOURS = (MUTED, SECOND, WARN, INK, ACCENT)
+COLOURS = (MUTED, WARN, SECOND, INK, ACCENT)
 
 
 def scenarios(sites: int, site: int, round_number: int) -> dict[str, list[str]]:

@@ -118,13 +118,16 @@ def plain_update(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
 def read_as_numbers(scene: Scene, chunks: Sequence[bytes]) -> Matrix:
     """Return the bytes of an upload as an aggregator without a key might read them.
 
-    The six lower bytes of each 64-bit word, which are full, give two numbers around zero, as a slot
-    holds two parameters. Any other reading is as good: the bytes say nothing without a key.
+    The six lower bytes of each 64-bit word, which are full, give as many numbers around zero as a
+    slot holds parameters. Any other reading is as good: the bytes say nothing without a key.
     """
     whole = b"".join(chunk[: len(chunk) // 8 * 8] for chunk in chunks)
     words = np.frombuffer(whole, dtype="<u8")
-    parts = [(words >> np.uint64(24 * place)) & np.uint64(2**24 - 1) for place in (0, 1)]
-    return _shaped(scene, np.stack(parts, axis=1).reshape(-1) - float(2**23))
+    lanes = scene.plan.lanes
+    bits = 48 // lanes
+    last = np.uint64(2**bits - 1)
+    parts = [(words >> np.uint64(bits * place)) & last for place in range(lanes)]
+    return _shaped(scene, np.stack(parts, axis=1).reshape(-1) - float(2 ** (bits - 1)))
 
 
 def epoch_keys(run_dir: Path, site: str) -> list[bytes]:
