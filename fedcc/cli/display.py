@@ -1,7 +1,7 @@
 """Live progress on a terminal, plain lines elsewhere, and the final table."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -37,6 +37,22 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.2f} GB"
+
+
+def encryption_line(values: dict[str, Any]) -> str:
+    """Return scheme, bits, bytes, key and who can decrypt, in one line."""
+    crypto, sites = values["crypto"], values["data"]["sites"]
+    if crypto["scheme"] == "none":
+        return f"NONE, {size(crypto['upload_bytes_total'])} up; the aggregator reads every update"
+    per_parameter = crypto["upload_bytes_per_parameter"]
+    parts = [f"{crypto['scheme']} {crypto['security_bits']}-bit"]
+    parts += [f"{per_parameter:.2f} bytes a parameter"] if per_parameter is not None else []
+    parts += [f"{size(crypto['upload_bytes_total'])} up"]
+    parts += [f"key {crypto['key_id'][:16]}… (the last)"] if crypto["key_id"] else []
+    if crypto["profile"] is None:
+        return ", ".join(parts) + "; any site can decrypt every upload"
+    together = crypto["threshold"] or "all"
+    return ", ".join(parts) + f"; {together} of {sites} sites open a sum, the aggregator nothing"
 
 
 def metric_label(name: str) -> str:
@@ -138,9 +154,7 @@ def result_lines(result: "RunResult") -> list[tuple[str, str]]:
         f"encrypt {seconds['encrypt']:.2f} s, add {seconds['aggregate']:.2f} s, "
         f"decrypt {seconds['decrypt']:.2f} s over all sites"
     )
-    key = f", last key {crypto['key_id'][:16]}…" if crypto["key_id"] else ""
-    sent = f"{crypto['scheme']}, {size(crypto['upload_bytes_total'])} up{key}"
-    lines.append(("encryption", sent))
+    lines.append(("encryption", encryption_line(values)))
     lines += [("", cost)] if crypto["scheme"] != "none" else []
     lines.append(("seconds", f"{values['timing']['total_seconds']:.1f}"))
     if values["unsafe"]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import fedcc.federation.planning as planning
-from fedcc.crypto.parameters import PROFILE
+from fedcc.crypto.parameters import PROFILE, SECURITY_BITS
 from fedcc.data.gates import GateCounts
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import BASELINES, SimulationSettings
@@ -103,6 +103,8 @@ def bytes_block(
     return {
         "scheme": plan.scheme,
         "profile": PROFILE if plan.masked else None,
+        "security_bits": None if plan.scheme == "none" else SECURITY_BITS,
+        "threshold": plan.threshold if plan.recovers else None,
         "lanes": plan.lanes if plan.masked else None,
         "model_parameters": parameters,
         "upload_bytes_total": up_total,

@@ -3,7 +3,7 @@
 AES-CTR block by block from AES-ECB, HKDF from HMAC, X25519 by the ladder of RFC 7748, GF(2^8) as on
 paper, and every hashed text written out by hand. Writes the known answers of the protocol:
 
-    python tests/crypto/by_hand.py > tests/crypto/vectors/protocol.json
+    python tests/crypto/by_hand.py > tests/vectors/protocol.json
 """
 
 import hashlib
@@ -245,7 +245,7 @@ def shares_vector() -> dict[str, object]:
 
 def protocol_vectors() -> dict[str, object]:
     return {
-        "made_by": "python tests/crypto/by_hand.py > tests/crypto/vectors/protocol.json",
+        "made_by": "python tests/crypto/by_hand.py > tests/vectors/protocol.json",
         "epoch": epoch_vector(),
         "pads": pads_vector(),
         "shares": shares_vector(),

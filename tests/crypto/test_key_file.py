@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crypto.vectors import record_key_files as recorded
+from vectors import record_key_files as recorded
 
 from fedcc.crypto.key_file import (
     Identity,
@@ -25,7 +25,7 @@ from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.statements import canonical, signed_bytes
 from fedcc.errors import ConfigError, EnvelopeError, FedccError, RecordError
 
-VECTORS = Path(__file__).parent / "vectors"
+VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = datetime(2026, 11, 22, 11, 30, tzinfo=UTC)
 SECRET = KeyFile(recorded.KEY_FILE)
 UNLOCKERS = {"passphrase": Passphrase(recorded.PASSPHRASE), "key": SECRET}

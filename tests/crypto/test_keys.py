@@ -20,7 +20,7 @@ from fedcc.crypto.keys import (
 )
 from fedcc.errors import EnvelopeError, ProtocolError, RecordError
 
-PUBLISHED = json.loads((Path(__file__).parent / "vectors" / "published.json").read_text())
+PUBLISHED = json.loads((Path(__file__).parents[1] / "vectors" / "published.json").read_text())
 RUN = "run-1"
 NAMES = ("aveiro", "braga", "coimbra")
 LABEL = "shares|epoch 1|aveiro"

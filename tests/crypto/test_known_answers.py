@@ -19,7 +19,7 @@ from fedcc.crypto.entries import Epoch, EpochAdvert, commitment, epoch_binding
 from fedcc.crypto.keys import MaskKey
 from fedcc.crypto.masks import MaskEntry, derive, pairwise_mask, self_mask, transcript_hash
 
-VECTORS = Path(__file__).parent / "vectors"
+VECTORS = Path(__file__).parents[1] / "vectors"
 PUBLISHED = json.loads((VECTORS / "published.json").read_text())
 RECORDED = json.loads((VECTORS / "protocol.json").read_text())
 EPOCH, PADS, SHARES = RECORDED["epoch"], RECORDED["pads"], RECORDED["shares"]

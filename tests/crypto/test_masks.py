@@ -31,7 +31,7 @@ from fedcc.crypto.packing import pack
 from fedcc.crypto.parameters import PLAIN_MODULUS, POLY_DEGREE
 from fedcc.errors import ProtocolError
 
-VECTORS = Path(__file__).parent / "vectors"
+VECTORS = Path(__file__).parents[1] / "vectors"
 EXPANDED = json.loads((VECTORS / "expand.json").read_text())["expand"]
 
 COHORT = ("aveiro", "braga", "coimbra", "faro")

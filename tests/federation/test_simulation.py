@@ -24,7 +24,8 @@ SUMMARY_KEYS = {
     "privacy": "noise unit epsilon epsilon_outsider epsilon_if_all_others_collude delta "
     "tolerated_collusion min_sites noise_multiplier max_grad_norm sample_rate steps accountant "
     "cross_check_epsilon max_interactions max_sites_per_customer epsilon_at_one_site",
-    "crypto": "scheme profile lanes key_id model_parameters upload_bytes_total "
+    "crypto": "scheme profile security_bits threshold lanes key_id model_parameters "
+    "upload_bytes_total "
     "upload_bytes_per_parameter download_bytes_per_parameter seconds max_abs_error_over_clip",
     "utility": "metric federated central_dp central_dp_same_noise central_dp_same_variance "
     "central_no_privacy local_noise site_alone_mean",
