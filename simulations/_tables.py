@@ -56,7 +56,9 @@ def finish(
         FedccError: for settings or data that cannot be run, or, unless admitted, an early end.
     """
     with tempfile.TemporaryDirectory() as folder:
-        result = fedcc.simulate([*overrides, f"run.dir={folder}/run"], config_dir=config_dir)
+        result = fedcc.simulate(
+            [*overrides, f"run.dir={folder}/run", "run.report=false"], config_dir=config_dir
+        )
         if result.error is not None and not may_end_early:
             raise result.error
         return FinishedRun(

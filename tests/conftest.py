@@ -63,6 +63,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 SMALL = ("data=calls", "sites=3", "rounds=3")
+WITHOUT_REPORT = ("run.report=false",)  # figures cost more than the rest of a small run
+WITH_REPORT = "run.report=true"
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def run_calls(calls: Path, tmp_path: Path) -> Callable[..., RunResult]:
 
     def run(*overrides: str, folder: str = "run", **options: Any) -> RunResult:
         values = config.compose(
-            "simulate", [*SMALL, f"run.dir={tmp_path / folder}", *overrides], calls
+            "simulate", [*SMALL, *WITHOUT_REPORT, f"run.dir={tmp_path / folder}", *overrides], calls
         )
         return simulation.simulate(simulation_settings(values), values, **options)
 

@@ -32,7 +32,7 @@ examples:
   fedcc simulate --resume runs/churn-20260101T120000Z-1a2b3c
 
 keys (defaults in configs/, `fedcc simulate --show` prints all):
-  sites=K rounds=R seed=N baselines=true run.dir=DIR ledger.dir=DIR
+  sites=K rounds=R seed=N baselines=true run.dir=DIR run.report=false ledger.dir=DIR
   site.policy=FILE (what the sites admit)   'site.max_epsilon={site-2: 0.5}'
   privacy=strict|balanced|explore|none   privacy.epsilon privacy.delta privacy.noise=shared|local
       privacy.min_sites privacy.tolerated_collusion privacy.reserved_retries

@@ -61,7 +61,8 @@ def conclude(
             rounds=run.plan.rounds,
             attempts=run.plan.max_attempts,
         )
-        write_report(run.folder.path, values, lines, run.warnings, target)
+        if run.settings.run.report:
+            write_report(run.folder.path, values, lines, run.warnings, target)
         if rounds < run.plan.rounds:
             text = (
                 f"warning: {rounds} of {run.plan.rounds} rounds: more attempts were void than the "

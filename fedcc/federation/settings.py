@@ -127,6 +127,14 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Where a run writes, and whether it writes a report."""
+
+    dir: str | None
+    report: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Folder:
     """A folder named by the user, or `None`."""
 
@@ -155,7 +163,7 @@ class SimulationSettings:
     rounds: int
     seed: int | None
     baselines: bool | tuple[Baseline, ...]
-    run: Folder
+    run: RunOptions
     ledger: Folder
     site: SiteSettings
     task: TaskSettings

@@ -60,7 +60,12 @@ def wishes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_wishes(wishes: Path, tmp_path: Path) -> Run:
     def run(*overrides: str, folder: str = "run") -> RunResult:
         fixed = ["task=intent", "data=wishes", "encoder=hashing", "sites=4", "rounds=8"]
-        more = ["cache=none", "data.partition=dirichlet", f"run.dir={tmp_path / folder}"]
+        more = [
+            "cache=none",
+            "data.partition=dirichlet",
+            f"run.dir={tmp_path / folder}",
+            "run.report=false",
+        ]
         return fedcc.simulate([*fixed, *more, *overrides], config_dir=wishes)
 
     return run

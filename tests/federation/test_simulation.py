@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CANARY, all_bytes_under, read_lines
+from conftest import CANARY, WITH_REPORT, all_bytes_under, read_lines
 
 import fedcc
 from fedcc.errors import BudgetExceeded, ConfigError, RecordError, TooFewSites
@@ -41,8 +41,15 @@ def test_the_summary_always_has_every_key(run_calls: Run, override: str) -> None
         assert set(summary[part] if part else summary) == set(keys.split())
 
 
+def test_a_run_without_a_report_draws_nothing(run_calls: Run) -> None:
+    folder = run_calls("run.report=false").run_dir
+
+    assert (folder / "summary.json").exists()
+    assert not (folder / "report.html").exists() and not (folder / "figures").exists()
+
+
 def test_the_run_folder_is_complete_and_secrets_are_private(run_calls: Run) -> None:
-    folder = run_calls().run_dir
+    folder = run_calls(WITH_REPORT).run_dir
 
     names = {path.name for path in folder.iterdir()}
     assert names >= {
@@ -217,7 +224,7 @@ def test_the_three_epsilons_are_ordered_and_cross_checked(run_calls: Run) -> Non
 def test_what_is_switched_off_is_listed_and_on_every_figure(
     run_calls: Run, overrides: list[str], unsafe: list[str]
 ) -> None:
-    result = run_calls(*overrides)
+    result = run_calls(*overrides, WITH_REPORT)
 
     assert result.summary["unsafe"] == unsafe
     report = (result.run_dir / "report.html").read_text()
@@ -236,8 +243,9 @@ def test_exposed_updates_are_charged_at_what_the_aggregator_learns(run_calls: Ru
 def test_a_canary_of_the_data_reaches_nobody(run_calls: Run, calls: Path) -> None:
     assert CANARY.encode() in (calls / "calls.csv").read_bytes()
 
-    folder = run_calls(isolate=True).run_dir
+    folder = run_calls(WITH_REPORT, isolate=True).run_dir
 
+    assert (folder / "report.html").exists()
     assert CANARY.encode() not in all_bytes_under(folder)
 
 
@@ -248,7 +256,7 @@ def test_free_text_is_redacted_and_counted(run_calls: Run) -> None:
 
 
 def test_one_operator_of_all_sites_is_named_in_the_report_as_trusted(run_calls: Run) -> None:
-    result = run_calls("federation.organisations={site-1: a, site-2: a, site-3: a}")
+    result = run_calls("federation.organisations={site-1: a, site-2: a, site-3: a}", WITH_REPORT)
 
     assert "trusted with every sum" in (result.run_dir / "report.html").read_text()
     assert result.summary["privacy"]["tolerated_collusion"] == 1
@@ -498,7 +506,7 @@ def test_a_crash_within_a_round_costs_an_attempt_and_nothing_else(
 def test_a_run_that_was_stopped_while_writing_its_model_is_completed_by_resuming(
     run_calls: Run, resume_run: Callable[[Path], RunResult]
 ) -> None:
-    result = run_calls()
+    result = run_calls(WITH_REPORT)
     before = (result.run_dir / "model.safetensors").read_bytes()
     for name in ("summary.json", "model.safetensors", "model.json", "report.html"):
         (result.run_dir / name).unlink()

@@ -4,14 +4,25 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from conftest import read_lines
+from conftest import WITH_REPORT, read_lines
 
 from fedcc.federation.simulation import RunResult
 from fedcc.governance.report import NOT_COVERED, factor_in_words, wire_table
 
 Run = Callable[..., RunResult]
+
+
+@pytest.fixture
+def run_calls(run_calls: Run) -> Run:
+    """Write the report, which other tests leave out."""
+
+    def run(*overrides: str, **options: Any) -> RunResult:
+        return run_calls(*overrides, WITH_REPORT, **options)
+
+    return run
 
 
 @pytest.fixture
