@@ -77,6 +77,25 @@ def test_the_sum_of_the_survivors_is_exact_whenever_sites_vanish(
     np.testing.assert_array_equal(decoded(h, closed, applied), expected)
 
 
+def test_sites_may_vanish_at_different_steps_even_while_seeds_are_recovered(house: Builder) -> None:
+    h = house(n_sites=10)
+    uploads, applied = watched(h)
+    first_missed = {"site-2": "upload", "site-5": "unmask", "site-7": "recover"}
+    h.link.is_lost = lambda kind, site: (
+        kind in STEPS
+        and site in first_missed
+        and STEPS.index(kind) >= STEPS.index(first_missed[site])  # type: ignore[arg-type]
+    )
+
+    closed = attempt(h)
+
+    assert closed is not None, h.link.refusals
+    assert "recover" in {kind for kind, _, _ in h.link.replies}
+    left = [site for site in h.sites if site != "site-2"]
+    expected = np.sum([uploads[site].update for site in left], axis=0)
+    np.testing.assert_array_equal(decoded(h, closed, applied), expected)
+
+
 @pytest.mark.parametrize("step", ["upload", "sign", "unmask"])
 @pytest.mark.parametrize(("n_sites", "dropped"), [(3, 1), (5, 2), (10, 4)])
 def test_below_the_threshold_an_attempt_is_void_and_opens_nothing(
