@@ -162,8 +162,9 @@ class Aggregator:
 
         Raises:
             EnvelopeError: says no more than that.
+            ProtocolError: if a part is missing or of the wrong type.
         """
-        envelope = Envelope(reply.raw("header"), reply.raw("signature"), reply.chunks["update"])
+        envelope = Envelope(reply.raw("header"), reply.raw("signature"), reply.parts("update"))
         expected = expected_upload(self.plan, site, entry, self.epoch.key_id)
         header = open_upload(envelope, self.identities[site], expected)
         self.applied[site] = max(self.applied[site], header.rounds_applied)

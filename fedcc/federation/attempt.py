@@ -205,7 +205,9 @@ class Attempt:
         replies = self._ask("recover", dict.fromkeys(self.answered, request))
         parts = (SELF, *opened_parts(plan, self.survivors))
         wanted = [(site, part) for site in missing for part in parts]
-        columns = self._columns({s: r.fields["shares"] for s, r in replies.items()}, len(wanted))
+        columns = self._columns(
+            {s: r.fields.get("shares") for s, r in replies.items()}, len(wanted)
+        )
         found: dict[str, list[bytes]] = {site: [] for site in missing}
         for (site, part), shares in zip(wanted, columns, strict=True):
             is_right = partial(is_committed, record, number, site, part)

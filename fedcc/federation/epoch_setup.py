@@ -99,7 +99,7 @@ def begin_epoch(link: Link, aggregator: Aggregator, *, answering: set[str]) -> N
     dealt = {
         site: reply.chunks["shares"]
         for site, reply in _ask(link, aggregator, "share", requests).items()
-        if len(reply.chunks["shares"]) == len(adverts)
+        if len(reply.chunks.get("shares", [])) == len(adverts)
     }
     enough(len(dealt), plan, "shared their entries")
     key_name, parameters, sealed = _deal(link, aggregator, record)
@@ -118,7 +118,7 @@ def _deal(
         return "none", None, []
     dealer = record.dealer
     reply = _ask(link, aggregator, "deal", {dealer: Parcel()}).get(dealer)
-    if reply is None or len(reply.chunks["sealed_keys"]) != len(record.members):
+    if reply is None or len(reply.chunks.get("sealed_keys", [])) != len(record.members):
         raise TooFewSites(f"{dealer} did not deal the key. Look into its audit log, then resume.")
     return reply.text("key_id"), reply.raw("parameters"), reply.chunks["sealed_keys"]
 

@@ -124,6 +124,16 @@ class Parcel:
             raise ProtocolError(f"a message lacks the bytes '{name}'")
         return value
 
+    def parts(self, name: str) -> list[bytes]:
+        """Return a list of byte chunks.
+
+        Raises:
+            ProtocolError: if it is missing, or a field has its name.
+        """
+        if name not in self.chunks:
+            raise ProtocolError(f"a message lacks the chunks '{name}'")
+        return self.chunks[name]
+
     @property
     def n_bytes(self) -> int:
         """Size of all values, without Flower's own framing."""

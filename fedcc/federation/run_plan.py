@@ -132,7 +132,8 @@ class RunPlan:
 
         In gradient units: what the public number of rows can add up to at C each, at most the sum
         of all boxes, and the tail of the noise of all planned sites before any of it is opened.
-        A sum that still carries masks is uniform over a lane, which is several times as wide.
+        A sum that still carries masks is uniform over a lane, and so implausible with the chance
+        that a lane is wider than this: about 1 - 1 / sites where the boxes fill it.
         """
         sites = len(self.sites)
         z = overflow_z(self.n_parameters * self.max_attempts)

@@ -144,6 +144,12 @@ class SiteEpochs:
         write_whole(self._file(secrets.epoch.number), record.to_bytes(), mode=0o600)
         self.record, self.held = record, held
 
+    def lacking(self) -> list[str]:
+        """Return the members whose shares this site does not hold."""
+        if self.record is None or self.held is None or not self.record.epoch.shared:
+            return []
+        return [site for site in self.record.members if site not in self.held.dealers]
+
     def take(self, number: int) -> EntrySecrets:
         """Return the secrets of an entry, once; it and all before it are gone afterwards.
 

@@ -164,7 +164,10 @@ def _finish(link: Link, aggregator: Aggregator) -> None:
     }
     last = aggregator.store.last_closed
     for site, reply in link.exchange("finish", last, requests).items():
-        aggregator.applied[site] = reply.number("rounds_applied")
+        try:
+            aggregator.applied[site] = reply.number("rounds_applied")
+        except ProtocolError:
+            continue  # counts as a site that did not answer
     complete = sum(applied >= last for applied in aggregator.applied.values())
     enough(complete, aggregator.plan, "hold the complete model")
 

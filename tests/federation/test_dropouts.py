@@ -189,6 +189,49 @@ def test_a_site_that_opens_a_wrong_seed_is_recovered_by_the_others(house: Builde
     np.testing.assert_array_equal(decoded(h, closed, applied), expected)
 
 
+@pytest.mark.parametrize(
+    ("exchange", "name"), [("upload", "update"), ("unmask", "shares"), ("recover", "shares")]
+)
+def test_a_reply_whose_part_is_of_the_wrong_kind_counts_as_a_dropout(
+    house: Builder, exchange: Exchange, name: str
+) -> None:
+    h = house(n_sites=10)
+    lose(h, ("site-4",), "unmask" if exchange == "recover" else "upload")
+
+    def swap(kind: Exchange, site: str, reply: Parcel) -> Parcel:
+        if (kind, site) != (exchange, "site-2"):
+            return reply
+        fields = {key: value for key, value in reply.fields.items() if key != name}
+        if name in reply.fields:  # the contract admits the name; only the kind is another one
+            return Parcel(fields, {**reply.chunks, name: [b"x"]})
+        return Parcel({**fields, name: b"x"})
+
+    h.link.altered = swap
+    closed = attempt(h)
+
+    assert closed is not None
+    assert ("site-2" in closed.survivors) == (exchange != "upload")
+
+
+@pytest.mark.parametrize(("exchange", "name"), [("share", "shares"), ("advertise", "advert")])
+def test_an_epoch_goes_on_without_a_site_that_sends_the_wrong_kind(
+    house: Builder, exchange: Exchange, name: str
+) -> None:
+    h = house(n_sites=5)
+    parts = {
+        "share": Parcel({"shares": b"x"}),
+        "advertise": Parcel({"rounds_applied": 0}, {"advert": [b"x"]}),
+    }
+    h.link.altered = lambda kind, site, reply: (
+        parts[kind] if (kind, site) == (exchange, "site-2") else reply
+    )
+
+    h.begin_epoch()
+
+    assert "site-2" not in h.aggregator.present
+    assert len(h.aggregator.present) == 4
+
+
 def test_a_late_upload_of_a_dropped_site_stays_closed(house: Builder) -> None:
     # Its mask key was recovered, so all its pair masks are known; its self mask is not.
     from fedcc.crypto.contexts import SiteCipher

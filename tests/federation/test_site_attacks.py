@@ -903,7 +903,9 @@ def test_an_epoch_key_other_than_the_named_one_is_refused(house: Build) -> None:
             h.sites["site-2"].answer("begin", Parcel(wrong, begin.chunks))
 
 
-def test_shares_that_do_not_open_are_left_out_and_the_site_still_begins(house: Build) -> None:
+def test_shares_that_do_not_open_are_left_out_and_the_site_still_begins(
+    house: Build, tmp_path: Path
+) -> None:
     h = house()
     begin = next(r for kind, site, r in h.link.requests if (kind, site) == ("begin", "site-2"))
     shares = list(begin.chunks["shares"])
@@ -913,6 +915,10 @@ def test_shares_that_do_not_open_are_left_out_and_the_site_still_begins(house: B
 
     held = h.sites["site-2"].epochs.held
     assert held is not None and held.dealers == {"site-1", "site-2", "site-4"}
+    notes = read_lines(tmp_path / "audit" / "site-2.jsonl")
+    assert [n["subject"][:20] for n in notes if n["action"] == "lacking"] == [
+        "the shares of site-3"
+    ]
 
 
 @pytest.mark.parametrize(
