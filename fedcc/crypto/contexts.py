@@ -188,7 +188,7 @@ class SiteCipher:
         seeded = self._scheme in MASKED and len(chunk) == self._seeded_bytes
         self._decryptor.decrypt(self._ciphertexts.load(chunk, seeded=seeded), plain)
         if self._scheme == "bfv":
-            return np.asarray(self._encoder.decode_uint64(plain), dtype=np.uint64)
+            return np.fromiter(self._encoder.decode_uint64(plain), np.uint64, count=POLY_DEGREE)
         if self._scheme == "ckks":
             return np.asarray(self._encoder.decode_double(plain), dtype=np.float64)
         pairs = np.asarray(self._encoder.decode_complex(plain), dtype=np.complex128)

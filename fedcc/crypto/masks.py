@@ -117,9 +117,12 @@ def expand(key: bytes, size: int, *, modulus: int = PLAIN_MODULUS) -> Slots:
     while have < size:
         raw = stream(8 * (size - have + 8))
         words = np.frombuffer(raw, dtype="<u8") & np.uint64((1 << bits) - 1)
-        kept = words[words < np.uint64(modulus)]
+        # A modulus just below a power of two rejects next to nothing.
+        kept = words if words.max() < modulus else words[words < np.uint64(modulus)]
         parts.append(kept)
         have += kept.size
+    if len(parts) == 1:
+        return parts[0][:size]
     return np.concatenate(parts)[:size] if parts else np.zeros(0, dtype=np.uint64)
 
 

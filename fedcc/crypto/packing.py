@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedcc.crypto.parameters import MODULI, Scheme, lane_bits
 
 _SAFE_SHIFT = 16  # a modulus has at most 46 bits, so a value shifted by this stays inside int64
+_SAFE_BITS = 61  # of a lane's term, so that up to three add inside int64
 
 
 def slot_count(n_values: int, lanes: int) -> int:
@@ -30,16 +31,24 @@ def pack(values: NDArray[np.int64], lanes: int, scheme: Scheme = "bfv") -> NDArr
     """
     modulus, width = MODULI[scheme], lane_bits(scheme, lanes)
     padded = np.concatenate([values, np.zeros(-values.size % lanes, dtype=np.int64)])
-    slots = np.zeros(padded.size // lanes, dtype=np.int64)
-    for lane in range(lanes):
-        part = np.mod(padded[lane::lanes], modulus)
-        left = width * lane
-        while left:
-            step = min(left, _SAFE_SHIFT)
-            part = np.mod(part << step, modulus)
-            left -= step
-        slots = np.mod(slots + part, modulus)
-    return slots.astype(np.uint64)
+    parts = [padded[lane::lanes] for lane in range(lanes)]
+    largest = max(-int(values.min()), int(values.max())) if values.size else 0
+    if largest < 1 << (_SAFE_BITS - width * (lanes - 1)):  # all but always; the slots are the same
+        shifted = [part << (width * lane) for lane, part in enumerate(parts)]
+    else:
+        shifted = [_shift_mod(part, width * lane, modulus) for lane, part in enumerate(parts)]
+    slots: NDArray[np.uint64] = np.mod(sum(shifted), modulus).astype(np.uint64)
+    return slots
+
+
+def _shift_mod(part: NDArray[np.int64], bits: int, modulus: int) -> NDArray[np.int64]:
+    """Return `part * 2^bits` mod `modulus` without leaving int64."""
+    part = np.mod(part, modulus)
+    while bits:
+        step = min(bits, _SAFE_SHIFT)
+        part = np.mod(part << step, modulus)
+        bits -= step
+    return part
 
 
 def unpack(

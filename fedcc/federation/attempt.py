@@ -25,6 +25,7 @@ from fedcc.federation.closing import (
     is_mask_key,
     opened_parts,
     verifiers,
+    verify_batches,
 )
 from fedcc.federation.link import Link
 from fedcc.federation.messages import Exchange, Parcel, hex_map
@@ -132,24 +133,31 @@ class Attempt:
         """Let a site that the transcript chooses add the uploads again."""
         if not self.aggregator.plan.recovers:
             return True
-        survivors = self.survivors
-        headers = {site: self.uploads[site].header for site in survivors}
-        signatures = {site: self.uploads[site].signature for site in survivors}
-        request = Parcel(
-            {
-                **self._place(),
-                "headers": hex_map(headers),
-                "signatures": hex_map(signatures),
-            },
-            {f"upload-{site}": self.uploads[site].chunks for site in survivors},
-        )
-        spare = len(self.entry.cohort) - self._needed
+        survivors, spare = self.survivors, len(self.entry.cohort) - self._needed
         for site in verifiers(self.transcript, survivors, spare):
-            reply = self._ask("verify", {site: request}).get(site)
+            reply = self._added_again(site)
             if reply is not None and self._is_signed(site, reply, VERIFIED + self.transcript):
                 self.verification = reply.raw("signature")
                 return True
         return False
+
+    def _added_again(self, verifier: str) -> Parcel | None:
+        """Send a site all uploads, and return its answer to the last of them."""
+        reply = None
+        for batch in verify_batches(self.aggregator.plan, self.survivors):
+            uploads = {site: self.uploads[site] for site in batch}
+            request = Parcel(
+                {
+                    **self._place(),
+                    "headers": hex_map({site: up.header for site, up in uploads.items()}),
+                    "signatures": hex_map({site: up.signature for site, up in uploads.items()}),
+                },
+                {f"upload-{site}": upload.chunks for site, upload in uploads.items()},
+            )
+            reply = self._ask("verify", {verifier: request}).get(verifier)
+            if reply is None:
+                return None
+        return reply
 
     def _open(self) -> ClosedRound | None:
         """Collect seeds, recover what is missing, and close the round if all is there."""

@@ -13,9 +13,11 @@ from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.update_cipher import chunk_bytes, chunk_count
 
 _WRONG = "a seed or key is not the one that was committed to"
 VERIFIED = b"fedcc/verified/v1|"  # what the verifier signs, before the transcript
+VERIFY_BYTES = 8 << 20  # of uploads in one message: bounds the memory of both ends
 
 
 def verifiers(transcript: bytes, survivors: Sequence[str], spare: int) -> tuple[str, ...]:
@@ -32,6 +34,13 @@ def verifiers(transcript: bytes, survivors: Sequence[str], spare: int) -> tuple[
     start = int.from_bytes(transcript, "big") % len(survivors)
     turned = (*survivors[start:], *survivors[:start])
     return turned[: 1 + spare]
+
+
+def verify_batches(plan: RunPlan, survivors: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the survivors in the groups whose uploads go to the verifier in one message each."""
+    upload = chunk_count(plan) * chunk_bytes(plan, aggregate=False)[1]
+    size = max(1, VERIFY_BYTES // upload)
+    return [tuple(survivors[i : i + size]) for i in range(0, len(survivors), size)]
 
 
 def check_proof(

@@ -1,12 +1,14 @@
 """What travels between aggregator and sites, as plain fields and byte chunks in Flower records.
 
-Small public values go into one `ConfigRecord`; ciphertext chunks go into `ArrayRecord`s, one array
-a chunk. The wire contract (`SITE_FIELDS`) names every field that a site may send; the aggregator
-refuses a reply that holds anything else and logs each value that reached it.
+Small public values go into one `ConfigRecord`. Byte chunks go into `ArrayRecord`s: chunks of one
+length, as ciphertexts are, into one array of shape (chunks, bytes), since Flower takes tens of
+microseconds an array; others into one array each. The wire contract (`SITE_FIELDS`) names every
+field that a site may send; the aggregator refuses a reply that holds anything else and logs each
+value that reached it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TextIO
@@ -34,6 +36,7 @@ Kind = Literal["ciphertext", "plaintext", "public", "metric"]
 
 SETUP: tuple[Exchange, ...] = ("join", "advertise", "share", "deal", "begin")
 ROUND: tuple[Exchange, ...] = ("upload", "sign", "verify", "unmask", "recover")
+MAX_CHUNKS = 1 << 20  # of a list; those of no bytes would otherwise cost nothing to send
 UNAVAILABLE = "unavailable"  # the one code of every refusal
 
 SITE_FIELDS: Mapping[Exchange, frozenset[str]] = {
@@ -62,11 +65,7 @@ class Parcel:
         """Return Flower records."""
         record = RecordDict({"fields": ConfigRecord(dict(self.fields))})
         for name, chunks in self.chunks.items():
-            arrays = {
-                f"{index:06d}": Array("uint8", (len(chunk),), "fedcc.bytes", chunk)
-                for index, chunk in enumerate(chunks)
-            }
-            record[f"chunks.{name}"] = ArrayRecord(arrays)
+            record[f"chunks.{name}"] = _to_array_record(chunks)
         return record
 
     @classmethod
@@ -85,8 +84,7 @@ class Parcel:
                         raise ProtocolError("a message holds a field of an unknown type")
                     fields[key] = value
             elif isinstance(part, ArrayRecord) and name.startswith("chunks."):
-                arrays = part.items()
-                chunks[name.removeprefix("chunks.")] = [a.data for _, a in sorted(arrays)]
+                chunks[name.removeprefix("chunks.")] = _from_array_record(part)
             else:
                 raise ProtocolError("a message holds an unknown record")
         return cls(fields, chunks)
@@ -139,6 +137,32 @@ class Parcel:
         """Size of all values, without Flower's own framing."""
         small = sum(len(_as_bytes(value)) for value in self.fields.values())
         return small + sum(len(chunk) for chunks in self.chunks.values() for chunk in chunks)
+
+
+def _to_array_record(chunks: Sequence[bytes]) -> ArrayRecord:
+    sizes = {len(chunk) for chunk in chunks}
+    if len(sizes) == 1:
+        return ArrayRecord({"joined": _array((len(chunks), *sizes), b"".join(chunks))})
+    return ArrayRecord({f"{i:06d}": _array((len(c),), c) for i, c in enumerate(chunks)})
+
+
+def _array(shape: tuple[int, ...], content: bytes) -> Array:
+    return Array("uint8", shape, "fedcc.bytes", content)
+
+
+def _from_array_record(record: ArrayRecord) -> list[bytes]:
+    """Return the chunks of a list; a peer chose names, shapes and content.
+
+    Raises:
+        ProtocolError: if they do not fit each other, or there are too many.
+    """
+    if list(record) != ["joined"]:
+        return [array.data for _, array in sorted(record.items())]
+    data, shape = record["joined"].data, record["joined"].shape
+    if len(shape) != 2 or not 0 <= shape[0] <= MAX_CHUNKS or len(data) != shape[0] * shape[1]:
+        raise ProtocolError("a message holds chunks of an unknown shape")
+    count, size = shape
+    return [data[i * size : (i + 1) * size] for i in range(count)]
 
 
 def _as_bytes(value: Value) -> bytes:

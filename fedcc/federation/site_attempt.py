@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fedcc.crypto import contexts
+from fedcc.crypto.contexts import RunningSum
 from fedcc.crypto.entries import SELF, EntrySecrets
 from fedcc.crypto.envelopes import Envelope, open_upload
 from fedcc.crypto.held_shares import HeldShares
@@ -21,7 +22,7 @@ from fedcc.federation.closing import VERIFIED, check_proof, opened_parts
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.messages import Parcel, bytes_map, hex_list, names
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.update_cipher import AggregateSum, expected_upload
+from fedcc.federation.update_cipher import AggregateSum, PlainSum, expected_upload
 from fedcc.privacy.ledger import Charge
 
 
@@ -38,6 +39,8 @@ class OpenAttempt:
     aggregate_hashes: tuple[bytes, ...] = ()
     uploads: Mapping[str, bytes] | None = None
     commitments: Mapping[str, bytes] | None = None
+    added: int = 0  # survivors whose uploads this site has added again
+    total: RunningSum | PlainSum | None = None  # of those uploads
     opened: bool = False
 
 
@@ -85,21 +88,29 @@ class AttemptPart:
     def verify(self, request: Parcel) -> Parcel:
         """Add the signed uploads again and confirm the aggregate, if it is their sum.
 
+        They come in one message or several, in the order of the survivors; the first begins anew.
+        Until the last is there, the answer is empty.
+
         Raises:
             ProtocolError: if this site has not signed.
             EnvelopeError: if an upload is not the signed one, or the sum is another.
         """
-        transcript = self._signed()
+        transcript, attempt = self._signed(), self.attempt
         signatures = bytes_map(request.text("signatures"))
         headers = bytes_map(request.text("headers"))
-        uploads = [
-            self._checked_upload(site, headers, signatures, request)
-            for site in self.attempt.survivors
-        ]
-        # Parameters of its own key: nothing but signed coefficients is taken from the request.
-        adder = AggregateSum(self.plan, contexts.parameter_bytes(self.record.key))
-        total = adder.add(uploads)
-        if tuple(hash_chunks(total)) != self.attempt.aggregate_hashes:
+        if attempt.survivors[0] in headers or attempt.total is None:
+            # Parameters of its own key: nothing but signed coefficients is taken from the request.
+            adder = AggregateSum(self.plan, contexts.parameter_bytes(self.record.key))
+            attempt.total, attempt.added = adder.start(), 0
+        if tuple(headers) != attempt.survivors[attempt.added : attempt.added + len(headers)]:
+            raise EnvelopeError("an upload is missing, or there twice")
+        for site in headers:
+            attempt.total.take(self._checked_upload(site, headers, signatures, request))
+            attempt.added += 1
+        if attempt.added < len(attempt.survivors):
+            return Parcel({"signature": b""})
+        total, attempt.total = attempt.total.chunks(), None
+        if tuple(hash_chunks(total)) != attempt.aggregate_hashes:
             raise EnvelopeError("the aggregate is not the sum of the signed uploads")
         return Parcel({"signature": self.keys.sign(VERIFIED + transcript)})
 
@@ -111,7 +122,7 @@ class AttemptPart:
         request: Parcel,
     ) -> list[bytes]:
         signed = self.attempt.uploads or {}
-        if site not in headers or site not in signatures:
+        if site not in signatures:
             raise EnvelopeError("an upload is missing")
         if hashlib.sha256(headers[site]).digest() != signed[site]:
             raise EnvelopeError("an upload is not the one that was signed for")

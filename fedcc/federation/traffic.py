@@ -15,7 +15,7 @@ from fedcc.crypto.envelopes import Envelope, seal_upload
 from fedcc.crypto.keys import Advert, SiteKeys
 from fedcc.crypto.masks import SEED_BYTES, MaskEntry, hash_chunks
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
-from fedcc.federation.closing import opened_parts
+from fedcc.federation.closing import opened_parts, verify_batches
 from fedcc.federation.epoch_record import planned_epoch
 from fedcc.federation.messages import Parcel, advert_to_json, hex_map, roster_to_json
 from fedcc.federation.run_plan import RunPlan
@@ -183,17 +183,21 @@ def _verify_load(
     """Return what one site, whom the transcript chooses, takes on to verify a round."""
     if not plan.recovers:
         return Load(0, 0)
-    uploads = {site: _upload(plan, cohort, keys[site], site, number) for site in cohort}
-    request = Parcel(
-        {
-            "round": number,
-            "attempt": 1,
-            "headers": hex_map({site: upload.header for site, upload in uploads.items()}),
-            "signatures": hex_map({site: upload.signature for site, upload in uploads.items()}),
-        },
-        {site: upload.chunks for site, upload in uploads.items()},
-    )
-    return Load(Parcel({"signature": SIGNATURE}).n_bytes, request.n_bytes)
+    load = Load(0, 0)
+    for batch in verify_batches(plan, cohort):
+        uploads = {site: _upload(plan, cohort, keys[site], site, number) for site in batch}
+        request = Parcel(
+            {
+                "round": number,
+                "attempt": 1,
+                "headers": hex_map({site: upload.header for site, upload in uploads.items()}),
+                "signatures": hex_map({site: up.signature for site, up in uploads.items()}),
+            },
+            {site: upload.chunks for site, upload in uploads.items()},
+        )
+        signature = SIGNATURE if batch[-1] == cohort[-1] else b""
+        load += Load(Parcel({"signature": signature}).n_bytes, request.n_bytes)
+    return load
 
 
 def _upload(

@@ -11,7 +11,8 @@ from fedcc.crypto.parameters import PACKED_MODULUS, PLAIN_MODULUS
 LANE_BITS = {2: 23, 3: 15}  # widths of the reference, for 46 bits
 PACKED_LANE_BITS = {2: 21, 3: 14}  # and for the 42 bits of packed CKKS
 LANES = sorted(LANE_BITS)
-FAR = (1 << 39, -(1 << 39), np.iinfo(np.int64).max, np.iinfo(np.int64).min)
+# The first four lie on either side of where products no longer fit 64 bits.
+FAR = (1 << 37, (1 << 38) - 1, 1 << 38, -(1 << 39), np.iinfo(np.int64).max, np.iinfo(np.int64).min)
 values_of_a_site = st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=13)
 lane_counts = st.sampled_from(LANES)
 

@@ -10,6 +10,7 @@ from federation.house import Builder, House
 
 from fedcc.crypto.masks import hash_chunks
 from fedcc.errors import EnvelopeError
+from fedcc.federation import closing
 from fedcc.federation.attempt import Attempt
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.messages import Exchange, Parcel
@@ -334,3 +335,40 @@ def test_an_opened_part_that_was_not_committed_to_is_refused(house: Builder) -> 
 
     with pytest.raises(EnvelopeError, match="committed"):
         h.finish("site-3", dataclasses.replace(closed, excess=swapped))
+
+
+def test_uploads_go_to_the_verifier_in_messages_of_bounded_size(
+    house: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "VERIFY_BYTES", 1)  # less than one upload
+    h = house(n_sites=4)
+    _, applied = watched(h)
+
+    closed = attempt(h)
+
+    assert closed is not None
+    sent = [request for kind, _, request in h.link.requests if kind == "verify"]
+    assert [sorted(request.chunks) for request in sent] == [
+        [f"upload-{site}"] for site in closed.survivors
+    ]
+    assert decoded(h, closed, applied).any()
+
+
+def test_a_verifier_that_is_lost_between_two_parts_is_replaced(
+    house: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "VERIFY_BYTES", 1)
+    h = house(n_sites=5)
+    asked: list[str] = []
+
+    def is_lost(kind: Exchange, site: str) -> bool:
+        asked.extend([site] if kind == "verify" else [])
+        return kind == "verify" and site == asked[0] and len(asked) > 2
+
+    h.link.is_lost = is_lost
+
+    closed = attempt(h)
+
+    assert closed is not None
+    assert len(set(asked)) == 2
+    assert len(asked) == 3 + 5

@@ -273,6 +273,63 @@ def test_a_verifier_takes_only_the_uploads_that_were_signed_for(house: Build) ->
             h.sites["site-1"].answer("verify", wrong)
 
 
+def batches_of(request: Parcel, *groups: tuple[str, ...]) -> list[Parcel]:
+    """Return a request to verify in parts."""
+    headers, signatures = (json.loads(request.text(n)) for n in ("headers", "signatures"))
+    return [
+        Parcel(
+            {
+                **request.fields,
+                "headers": json.dumps({site: headers[site] for site in group}),
+                "signatures": json.dumps({site: signatures[site] for site in group}),
+            },
+            {f"upload-{site}": request.chunks[f"upload-{site}"] for site in group},
+        )
+        for group in groups
+    ]
+
+
+def test_uploads_may_be_verified_in_parts(house: Build) -> None:
+    h = house()
+    entry = h.entry()
+    replies = h.uploads(entry)
+    h.sign(h.sign_request(entry, replies), NAMES)
+    request = h.verify_request(entry, replies)
+    site, whole = h.sites["site-1"], h.sites["site-1"].answer("verify", request)
+
+    parts = batches_of(request, NAMES[:1], NAMES[1:2], NAMES[2:])
+    answers = [site.answer("verify", part).raw("signature") for part in parts]
+
+    assert answers == [b"", b"", whole.raw("signature")]
+    first, second, rest = parts
+    again = [site.answer("verify", part).raw("signature") for part in (first, first, second, rest)]
+    assert again == [b"", b"", b"", whole.raw("signature")]  # the first part begins anew
+
+
+def test_parts_that_leave_out_or_repeat_an_upload_are_refused(house: Build) -> None:
+    h = house()
+    entry = h.entry()
+    replies = h.uploads(entry)
+    # What an aggregator would send that added one upload twice, and another not at all.
+    wrong = {**replies, NAMES[0]: replies[NAMES[1]]}
+    h.sign(h.sign_request(entry, replies, h.aggregate(wrong)), NAMES)
+    request = h.verify_request(entry, replies)
+    first, second, rest, none = batches_of(request, NAMES[:1], NAMES[1:2], NAMES[2:], NAMES[:0])
+    site = h.sites["site-1"]
+
+    assert site.answer("verify", first).raw("signature") == b""
+    for odd in (first, second, second), (first, rest), (first, none, rest):
+        *before, last = odd
+        for part in before:
+            assert site.answer("verify", part).raw("signature") == b""
+        with pytest.raises(EnvelopeError, match="missing, or there twice"):
+            site.answer("verify", last)
+    for part in (first, second):
+        site.answer("verify", part)
+    with pytest.raises(EnvelopeError, match="not the sum"):
+        site.answer("verify", rest)
+
+
 def test_seeds_are_not_opened_before_the_site_signed(house: Build) -> None:
     h = house()
     entry = h.entry()
