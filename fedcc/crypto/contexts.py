@@ -180,7 +180,11 @@ class SiteCipher:
         """
         if len(chunks) * slots_per_chunk(self._scheme) < size or not chunks:
             raise EnvelopeError(REFUSED)
-        slots: NDArray[np.generic] = np.concatenate([self._open(chunk) for chunk in chunks])
+        first = self._open(chunks[0])
+        slots: NDArray[np.generic] = np.empty(len(chunks) * first.size, dtype=first.dtype)
+        slots[: first.size] = first
+        for index, chunk in enumerate(chunks[1:], start=1):
+            slots[index * first.size : (index + 1) * first.size] = self._open(chunk)
         return slots[:size]
 
     def _open(self, chunk: bytes) -> NDArray[np.generic]:

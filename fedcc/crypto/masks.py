@@ -133,15 +133,21 @@ def derive(secret: bytes, session: bytes, info: bytes) -> bytes:
 
 def add_mod(left: Slots, right: Slots, *, modulus: int = PLAIN_MODULUS) -> Slots:
     """Return the sum mod `modulus` of values in [0, modulus)."""
-    total = left + right
-    # A total below the modulus wraps around to a huge number, so the minimum is the remainder.
-    reduced: Slots = np.minimum(total, total - np.uint64(modulus))
-    return reduced
+    return _reduce(left + right, modulus)
 
 
 def subtract_mod(left: Slots, right: Slots, *, modulus: int = PLAIN_MODULUS) -> Slots:
     """Return the difference mod `modulus` of values in [0, modulus)."""
-    return add_mod(left, np.uint64(modulus) - right, modulus=modulus)
+    total = np.uint64(modulus) - right
+    total += left
+    return _reduce(total, modulus)
+
+
+def _reduce(total: Slots, modulus: int) -> Slots:
+    """Reduce values in [0, 2 modulus) in place."""
+    # A total below the modulus wraps around to a huge number, so the minimum is the remainder.
+    np.minimum(total, total - np.uint64(modulus), out=total)
+    return total
 
 
 def _pair_stream(

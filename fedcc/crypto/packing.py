@@ -64,11 +64,12 @@ def unpack(
     """
     modulus, width = MODULI[scheme], lane_bits(scheme, lanes)
     rest = slots.astype(np.int64)
-    rest = np.where(rest > modulus // 2, rest - modulus, rest)
+    rest[rest > modulus // 2] -= modulus
     half = 1 << (width - 1)
-    parts = []
-    for _ in range(lanes):
+    values = np.empty((slots.size, lanes), dtype=np.int64)
+    for lane in range(lanes):
         low = ((rest + half) & ((1 << width) - 1)) - half
-        parts.append(low)
-        rest = (rest - low) >> width
-    return np.stack(parts, axis=1).reshape(-1)[:n_values]
+        values[:, lane] = low
+        rest -= low
+        rest >>= width
+    return values.reshape(-1)[:n_values]

@@ -269,7 +269,9 @@ class Site:
             self.watch.on_upload(note)
         started = time.perf_counter()
         masks = opening.upload_masks(plan, record, entry, self.name, secrets)
-        chunks = self._cipher_of(record).protect(note.update, masks)
+        update = note.update
+        del note  # the other vectors of the model's size
+        chunks = self._cipher_of(record).protect(update, masks)
         self.seconds.encrypt += time.perf_counter() - started
         committed = commitment(record.epoch, entry.number, self.name, SELF, secrets.self_seed)
         # Charged on disk before anything leaves.

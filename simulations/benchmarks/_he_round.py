@@ -94,10 +94,11 @@ def serve_site(run: PreparedRun, index: int, wire: Connection, folder: Path) -> 
 
     watch.on_upload, watch.on_applied = keep_update, keep_opened
     while exchange := wire.recv_bytes().decode():
-        content = wire.recv_bytes()
+        content = [wire.recv_bytes()]
         with meter.at(exchange):
-            reply = _written(app(_read(content), context))
+            reply = _written(app(_read(content.pop()), context))
         wire.send_bytes(reply)
+        del reply
     wire.send(meter.readings() | {"refused": [str(error) for error in watch.refusals]})
     site.close()
 

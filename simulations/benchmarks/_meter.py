@@ -61,6 +61,7 @@ class Meter:
         self._peak = max(self._peak, _memory("VmHWM"))
         with self.at(label):
             yield
+            _LIBC.malloc_trim(0)  # what it freed is not held by what follows
         _forget_peak()
 
     def set_aside(self, owner: Any, name: str, label: str) -> None:
