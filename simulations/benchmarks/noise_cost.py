@@ -3,20 +3,26 @@
 The model of BANKING77 (29,568 parameters; rows are made up, no data is opened). The first table
 holds the parts, beside what they replace: the inversion of 52-bit uniforms and a dither of 64 bits.
 The second holds one site's round as `fedcc plan` measures it: the private step (with its noise),
-encryption with masks, decryption. Messages, signatures and disk come on top, so that a real round
-is longer and the share smaller. Wall time on one thread, least of repeats; the load of the machine
-is printed, since a busy one slows what lives in caches more than what the kernel does.
+encryption with masks, decryption. The third is taken from whole rounds of `fedcc simulate` on
+generated texts, with a model of the same size, so messages, signatures and disk are in it: seconds
+spent in the noise of the operating system and the dither, and, apart, in the parts that seeds give
+(drawn by their site, and once more to take them off, which sites of one process share). Wall time
+two tables hold the least of repeats. The load of the machine is printed, since a busy one slows
+what lives in caches more than what the kernel does.
 
     python simulations/benchmarks/noise_cost.py [--sites 5,10,20 --out FILE]
 Goal: noise and dither at most 5 % of a round.
 """
 
 import argparse
+import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -24,6 +30,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from scipy.special import ndtri
 
 import fedcc
+from fedcc.federation import local_update, opening
 from fedcc.federation.round_cost import measure_round
 from fedcc.privacy.noise_shares import dithered_round, gaussian_share
 from fedcc.rng import uniform
@@ -31,7 +38,14 @@ from fedcc.rng import uniform
 RESULTS = Path(__file__).parent / "results" / "noise_cost.txt"
 SIZE = 77 * 384
 VARIANCE, STEPS = 4.0, 1000.0
-REPEATS, ROUNDS = 200, 25
+REPEATS, ROUNDS, PLAYED = 200, 25, 10
+INTENTS = 31  # of the generated world
+GENERATED = [
+    *("task=intent", "data=generated", "data.source.rows=20000", "data.public_rows=10003"),
+    *("data.partition=iid", "privacy.unit=record", "training=full_batch", "cache=none"),
+    *("encoder=hashing", "encoder.centre=none", f"encoder.dimension={SIZE // INTENTS}"),
+    *("run.report=false", "seed=null"),
+]
 
 
 def inversion() -> None:
@@ -113,6 +127,48 @@ def shares(sites: list[int], together: float) -> list[str]:
     return lines
 
 
+class Stopwatch:
+    """Adds up the seconds spent in functions of one kind."""
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self.seconds = 0.0
+
+    def around(self, module: ModuleType, name: str) -> None:
+        """Time every call of a function that a module uses."""
+        timed: Callable[..., object] = getattr(module, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            started = time.perf_counter()
+            try:
+                return timed(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+
+        setattr(module, name, call)
+
+
+def played(sites: list[int]) -> list[str]:
+    """Return the lines on whole rounds, one for each number of sites."""
+    lines = ["| sites | ms of a round, a site | noise and dither | parts from seeds |"]
+    lines.append("|---|---|---|---|")
+    system, seeded = Stopwatch(), Stopwatch()
+    system.around(local_update, "gaussian_share")
+    system.around(local_update, "dithered_round")
+    seeded.around(opening, "gaussian_share")
+    for count in sites:
+        system.seconds = seeded.seconds = 0.0
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = [f"run.dir={folder}/run", f"sites={count}", f"rounds={PLAYED}", *GENERATED]
+            fedcc.simulate(chosen)
+            path = Path(folder) / "run" / "metrics.jsonl"
+            rounds = [json.loads(line)["seconds"] for line in path.read_text().splitlines()]
+        whole = sum(rounds)
+        line = f"| {count} | {1e3 * whole / PLAYED / count:.1f} | {system.seconds / whole:.1%} "
+        lines.append(f"{line}| {seeded.seconds / whole:.1%} |")
+    return lines
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser()
@@ -124,7 +180,8 @@ def main() -> None:
     lines = [f"$ python simulations/benchmarks/noise_cost.py --sites {args.sites}", ""]
     lines += [f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", ""]
     lines += [*single, ""]
-    lines += shares([int(part) for part in args.sites.split(",")], together)
+    sites = [int(part) for part in args.sites.split(",")]
+    lines += [*shares(sites, together), "", *played(sites)]
     print("\n".join(lines))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n")
