@@ -64,10 +64,15 @@ class EpochRecord:
         """Hash of place, adverts and key name."""
         return epoch_binding(self.epoch, self.adverts, self.key_id)
 
-    @property
-    def dealer(self) -> str:
-        """The member that makes the HE key; another one in each epoch."""
-        return self.members[self.epoch.number % len(self.members)]
+    def dealers(self, plan: RunPlan) -> tuple[str, ...]:
+        """Return the members that may make the HE key, the first choice first.
+
+        Each epoch begins with another one. As many may stand in for it as the plan can lose; that
+        helps nobody, since every member holds the key anyway.
+        """
+        first = self.epoch.number % len(self.members)
+        turned = (*self.members[first:], *self.members[:first])
+        return turned[: 1 + len(plan.sites) - plan.min_sites]
 
     def point(self, site: str) -> int:
         """Return where a member's shares lie on every polynomial."""

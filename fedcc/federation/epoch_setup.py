@@ -6,7 +6,8 @@ commitments, deal shares to each other, and take a fresh HE key from one of them
 passes on what is sealed and checks what is public.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fedcc.crypto.entries import EpochAdvert, verify_adverts
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError, TooFewSites
@@ -88,8 +89,8 @@ def begin_epoch(link: Link, aggregator: Aggregator, *, answering: set[str]) -> N
             if site in replies:
                 advert = EpochAdvert.from_bytes(site, replies[site].raw("advert"), epoch)
                 verify_adverts([advert], aggregator.identities, epoch)
-                adverts.append(advert)
                 aggregator.applied[site] = replies[site].number("rounds_applied")
+                adverts.append(advert)
         except (ProtocolError, EnvelopeError):
             continue  # counts as a site that did not answer
     enough(len(adverts), plan, "advertised keys")
@@ -102,25 +103,40 @@ def begin_epoch(link: Link, aggregator: Aggregator, *, answering: set[str]) -> N
         if len(reply.chunks.get("shares", [])) == len(adverts)
     }
     enough(len(dealt), plan, "shared their entries")
-    key_name, parameters, sealed = _deal(link, aggregator, record)
-    _begin(link, aggregator, EpochRecord(epoch, tuple(adverts), key_name), dealt, sealed)
-    aggregator.adder = AggregateSum(plan, parameters)
+    key = _deal(link, aggregator, record)
+    _begin(link, aggregator, EpochRecord(epoch, tuple(adverts), key.name), dealt, key)
     aggregator.epoch_from = store.last_closed + 1
     aggregator.took_part |= aggregator.present
     aggregator.declined = (aggregator.declined | answering) - aggregator.present
 
 
-def _deal(
-    link: Link, aggregator: Aggregator, record: EpochRecord
-) -> tuple[str, bytes | None, list[bytes]]:
-    """Return name, parameters and sealed copies of the HE key that the dealer made."""
-    if aggregator.plan.scheme == "none":
-        return "none", None, []
-    dealer = record.dealer
-    reply = _ask(link, aggregator, "deal", {dealer: Parcel()}).get(dealer)
-    if reply is None or len(reply.chunks.get("sealed_keys", [])) != len(record.members):
-        raise TooFewSites(f"{dealer} did not deal the key. Look into its audit log, then resume.")
-    return reply.text("key_id"), reply.raw("parameters"), reply.chunks["sealed_keys"]
+@dataclass(frozen=True)
+class _DealtKey:
+    """What the aggregator sees of an HE key; where there is no encryption, nothing."""
+
+    name: str = "none"
+    dealer: str = ""
+    sealed: Sequence[bytes] = ()  # to each member, in their order
+
+
+def _deal(link: Link, aggregator: Aggregator, record: EpochRecord) -> _DealtKey:
+    """Let a site make the HE key; where one fails another stands in for it."""
+    plan = aggregator.plan
+    if plan.scheme == "none":
+        aggregator.adder = AggregateSum(plan, None)
+        return _DealtKey()
+    dealers = record.dealers(plan)
+    for dealer in dealers:
+        reply = _ask(link, aggregator, "deal", {dealer: Parcel()}).get(dealer)
+        try:
+            if reply is not None and len(reply.parts("sealed_keys")) == len(record.members):
+                aggregator.adder = AggregateSum(plan, reply.raw("parameters"))
+                return _DealtKey(reply.text("key_id"), dealer, reply.parts("sealed_keys"))
+        except (ProtocolError, EnvelopeError):
+            continue  # counts as a site that did not answer
+    raise TooFewSites(
+        f"{', '.join(dealers)} did not deal the key. Look into the audit logs, then resume."
+    )
 
 
 def _begin(
@@ -128,7 +144,7 @@ def _begin(
     aggregator: Aggregator,
     record: EpochRecord,
     dealt: Mapping[str, list[bytes]],
-    sealed: list[bytes],
+    key: _DealtKey,
 ) -> None:
     """Pass on key and shares; sites that confirm the key are present."""
     requests = {}
@@ -136,7 +152,8 @@ def _begin(
         shares = [dealt[dealer][place] if dealer in dealt else b"" for dealer in record.members]
         fields: dict[str, str | int | bytes] = {
             "key_id": record.key_id,
-            "sealed_key": sealed[place] if sealed else b"",
+            "dealer": key.dealer,
+            "sealed_key": key.sealed[place] if key.sealed else b"",
         }
         requests[site] = Parcel(fields, {"shares": shares})
     begun = _ask(link, aggregator, "begin", requests)

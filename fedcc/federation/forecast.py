@@ -257,7 +257,6 @@ def verdict(
             "consent: {basis: public_dataset, source: …} or {basis: per_row, columns: {…}}."
         )
     refusals = [site.refusal for site in sites if site.refusal is not None]
-    dealer_vetoes = plan.scheme != "none" and isinstance(sites[0].refusal, PolicyViolation)
-    if dealer_vetoes or len(sites) - len(refusals) < plan.min_sites:
+    if len(sites) - len(refusals) < plan.min_sites:
         return refusals[0]
     return None

@@ -91,10 +91,10 @@ class SiteEpochs:
         """Make the HE key of the epoch and seal it to every member.
 
         Raises:
-            ProtocolError: if this site is not the dealer, or there is no encryption.
+            ProtocolError: if it is not this site's turn, or there is no encryption.
         """
         secrets, pending = self._pending()
-        if pending.dealer != self._site or plan.scheme == "none":
+        if self._site not in pending.dealers(plan) or plan.scheme == "none":
             raise ProtocolError("this site does not deal a key in this epoch")
         if not self._dealt_key:
             self._dealt_key = contexts.create_epoch_key(plan.scheme)
@@ -109,7 +109,7 @@ class SiteEpochs:
         parameters, key_name = contexts.parameter_bytes(key), contexts.key_id(key)
         return Parcel({"parameters": parameters, "key_id": key_name}, {"sealed_keys": sealed})
 
-    def begin(self, key_name: str, sealed_key: bytes, shares: list[bytes], plan: RunPlan) -> None:
+    def begin(self, request: Parcel, plan: RunPlan) -> None:
         """Take the HE key and the shares of the other members; the record is on disk afterwards.
 
         Shares of a site that do not open are left out: should that site drop out, fewer remain to
@@ -117,14 +117,18 @@ class SiteEpochs:
 
         Raises:
             EnvelopeError: if the key does not open, or is not the one that was named to all.
-            ProtocolError: if there is not one sealed message for each member.
+            ProtocolError: if there is not one sealed message for each member, or the dealer is not
+                one of this epoch.
         """
         secrets, pending = self._pending()
+        key_name, shares = request.text("key_id"), request.chunks.get("shares", [])
         key = b""
         if plan.scheme != "none":
-            dealer = pending.by_site[pending.dealer]
+            if request.text("dealer") not in pending.dealers(plan):
+                raise ProtocolError("it is not this site's turn to deal a key")
+            dealer = pending.by_site[request.text("dealer")]
             label = secrets.epoch.label("epoch-key", dealer.site, self._site)
-            key = secrets.channel.open(dealer.channel, sealed_key, label)
+            key = secrets.channel.open(dealer.channel, request.raw("sealed_key"), label)
             if contexts.key_id(key) != key_name:
                 raise EnvelopeError("the epoch key is not the one that was named")
         elif key_name != "none":

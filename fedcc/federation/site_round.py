@@ -223,9 +223,8 @@ class Site:
     def _begin(self, request: Parcel) -> Parcel:
         """Take the HE key and the other sites' shares."""
         running, _ = self._run()
+        self.epochs.begin(request, running.plan)
         named = request.text("key_id")
-        shares = request.chunks.get("shares", [])
-        self.epochs.begin(named, request.raw("sealed_key"), shares, running.plan)
         for site in self.epochs.lacking():
             self._note("lacking", f"the shares of {site}: its masks are harder to recover")
         self._note("epoch", f"{self.epochs.number} with key {named}")

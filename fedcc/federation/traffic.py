@@ -135,7 +135,12 @@ def _epoch_loads(
     key = contexts.create_epoch_key(plan.scheme) if plan.scheme != "none" else b""
     key_name = contexts.key_id(key) if key else "none"
     sealed = bytes(len(key) + SEAL_BYTES) if key else b""
-    begin_fields: dict[str, str | int | bytes] = {"key_id": key_name, "sealed_key": sealed}
+    dealer = plan.sites[number % len(plan.sites)] if key else ""
+    begin_fields: dict[str, str | int | bytes] = {
+        "key_id": key_name,
+        "dealer": dealer,
+        "sealed_key": sealed,
+    }
     begin = Parcel(begin_fields, dict(shares.chunks))
     load = advertise + Load(shares.n_bytes, adverts.n_bytes)
     load += Load(Parcel({"key_id": key_name}).n_bytes, begin.n_bytes)
@@ -146,7 +151,7 @@ def _epoch_loads(
             "key_id": key_name,
         }
         reply = Parcel(dealt, {"sealed_keys": [sealed] * len(plan.sites)})
-        loads[plan.sites[number % len(plan.sites)]] += Load(reply.n_bytes, 0)
+        loads[dealer] += Load(reply.n_bytes, 0)
     return loads
 
 

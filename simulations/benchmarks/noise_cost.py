@@ -6,9 +6,9 @@ The second holds one site's round as `fedcc plan` measures it: the private step 
 encryption with masks, decryption. The third is taken from whole rounds of `fedcc simulate` on
 generated texts, with a model of the same size, so messages, signatures and disk are in it: seconds
 spent in the noise of the operating system and the dither, and, apart, in the parts that seeds give
-(drawn by their site, and once more to take them off, which sites of one process share). Wall time
-two tables hold the least of repeats. The load of the machine is printed, since a busy one slows
-what lives in caches more than what the kernel does.
+(drawn by their site, and once more to take them off, which sites of one process share). Wall
+time on one thread; the first two tables hold the least of repeats. The load of the machine is
+printed, since a busy one slows what lives in caches more than what the kernel does.
 
     python simulations/benchmarks/noise_cost.py [--sites 5,10,20 --out FILE]
 Goal: noise and dither at most 5 % of a round.

@@ -91,6 +91,10 @@ class LocalLink:
             found[label] = reply
         return found
 
+    def dealers(self) -> list[str]:
+        """Return who was asked for an HE key, in order."""
+        return [site for kind, site, _ in self.requests if kind == "deal"]
+
     def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
         """Return all nodes."""
         return list(range(len(self.sites)))

@@ -21,6 +21,7 @@ from fedcc.errors import (
     EnvelopeError,
     PolicyViolation,
     ProtocolError,
+    TooFewSites,
 )
 from fedcc.federation.closed_round import ClosedRound, closed_parcel
 from fedcc.federation.closing import verifiers
@@ -776,20 +777,72 @@ def test_another_plan_or_roster_within_the_run_is_refused_even_after_a_restart(
 # Epochs.
 
 
-def test_only_the_dealer_of_an_epoch_deals_a_key(house: Build) -> None:
-    h = house()
-    record = h.aggregator.epoch
-    other = next(name for name in NAMES if name != record.dealer)
+def test_only_a_dealer_of_an_epoch_deals_a_key(house: Build) -> None:
+    h = house("privacy.min_sites=3")  # of 4: one may stand in
+    dealers = h.aggregator.epoch.dealers(h.plan)
+    others = [name for name in NAMES if name not in dealers]
 
-    with pytest.raises(ProtocolError, match="deal"):
-        h.sites[other].answer("deal", Parcel())
+    assert len(dealers) == len(others) == 2
+    for name in others:
+        with pytest.raises(ProtocolError, match="deal"):
+            h.sites[name].answer("deal", Parcel())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        Parcel({"key_id": b"x", "parameters": b"x"}, {"sealed_keys": [b"x"] * 4}),
+        Parcel({"key_id": "x", "parameters": b"x"}, {"sealed_keys": [b"x"] * 4}),
+        Parcel({"key_id": "x", "parameters": b"x", "sealed_keys": b"x"}),
+        Parcel({"key_id": "x", "parameters": b"x"}, {"sealed_keys": [b"x"] * 3}),
+    ],
+)
+def test_another_site_stands_in_for_a_dealer_that_fails(house: Build, reply: Parcel | None) -> None:
+    h = house("privacy.min_sites=3")
+    h.begin_epoch()
+    first = h.link.dealers()[-1]
+    h.link.is_lost = lambda kind, site: reply is None and kind == "deal" and site == failing
+    h.link.altered = lambda kind, site, sound: (
+        reply if reply is not None and kind == "deal" and site == failing else sound
+    )
+    failing = NAMES[(NAMES.index(first) + 1) % len(NAMES)]  # whose turn comes next
+
+    h.begin_epoch()
+
+    assert h.link.dealers()[-2:] == [failing, NAMES[(NAMES.index(failing) + 1) % len(NAMES)]]
+    assert h.aggregator.present == set(NAMES)
+    closed = h.close(h.entry())
+    for site in NAMES:
+        h.finish(site, closed)
+
+
+def test_without_any_dealer_no_epoch_begins(house: Build) -> None:
+    h = house("privacy.min_sites=3")
+    h.link.is_lost = lambda kind, site: kind == "deal"
+
+    with pytest.raises(TooFewSites, match="did not deal"):
+        h.begin_epoch()
+
+
+def test_a_key_of_a_site_whose_turn_it_is_not_is_refused(house: Build) -> None:
+    h = house("privacy.min_sites=3")
+    h.link.is_lost = lambda kind, site: (kind, site) == ("begin", "site-1")
+    h.begin_epoch()
+    requests = {site: r for kind, site, r in h.link.requests if kind == "begin"}
+    request, site = requests["site-1"], h.sites["site-1"]
+    other = next(name for name in NAMES if name not in h.aggregator.epoch.dealers(h.plan))
+
+    with pytest.raises(ProtocolError, match="turn"):
+        site.answer("begin", Parcel({**request.fields, "dealer": other}, request.chunks))
+    site.answer("begin", request)
 
 
 def test_each_epoch_has_another_dealer_and_another_key(house: Build) -> None:
     h = house()
     dealers, keys = [], []
     for _ in range(3):
-        dealers.append(h.aggregator.epoch.dealer)
+        dealers.append(h.aggregator.epoch.dealers(h.plan)[0])
         keys.append(h.aggregator.epoch.key_id)
         h.begin_epoch()
 
