@@ -4,6 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fedcc.cli import plans
 from fedcc.cli.parts import add_command, add_part, print_result
 from fedcc.cli.unlocking import add_unlock_options, given_unlocker, new_unlocker, unlocked
 
@@ -15,10 +16,14 @@ examples:
   fedcc site install lisbon lisbon.bundle.json --admin-fingerprint EFGH-...
   fedcc site install lisbon new.bundle.json            a newer roster or address
   fedcc site rotate lisbon --key-file lisbon/unlock.key      new keys beside the old, until admitted
+  fedcc site plans lisbon                    what is asked for, and what changed since the last one
+  fedcc site approve lisbon 4c1d09aa --key-file lisbon/unlock.key
+  fedcc site withdraw lisbon 4c1d09aa --reason "complaint" --key-file lisbon/unlock.key
 
 Private keys are made in the folder and never leave it; requests and bundles hold nothing secret.
-Exit codes: 0 ok, 2 usage, 3 a file cannot be read, 6 a file was altered, is not signed by whom it
-should be, is open to other users or older than what is held.
+Exit codes: 0 ok, 2 usage, 3 a file cannot be read, 4 a plan would pass the privacy budget, 5 a plan
+is not admitted by this site's policy, 6 a file was altered, is not signed by whom it should be, is
+open to other users, older than what is held or decided on already.
 """
 
 
@@ -38,6 +43,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     rotate = add_part(parts, "rotate", "make new keys, in force once admitted", run_rotate)
     for part in (init, rotate):
         add_unlock_options(part)
+    plans.add_parts(parts)
 
 
 def run_init(args: argparse.Namespace) -> int:
