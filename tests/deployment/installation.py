@@ -1,5 +1,6 @@
 """A consortium on disk for tests: an aggregator's folder and sites, all unlocked by key files."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from fedcc.deployment.site_setup import init_site, install
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 UNLOCKER = KeyFile(bytes(range(32)))
 HOST = "fed.example.org"
-ORGANISATIONS = {"lisbon": "north", "porto": "north", "madrid": "south"}
+ORGANISATIONS = {"lisbon": "north", "porto": "east", "madrid": "south"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Installation:
 
     def home(self, site: str) -> SiteHome:
         return SiteHome.open(self.sites[site])
+
+    def copied(self, root: Path) -> "Installation":
+        """A copy below another folder; no file holds an absolute path."""
+        shutil.copytree(self.hub.file.parent.parent, root)
+        return Installation(AggregatorHome.open(root / "hub"), {s: root / s for s in self.sites})
 
 
 def new_hub(folder: Path, host: str = HOST, *also: str, now: datetime = NOW) -> AggregatorHome:

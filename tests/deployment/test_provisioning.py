@@ -20,9 +20,14 @@ from fedcc.errors import ConfigError, EnvelopeError, FedccError, ProtocolError
 from fedcc.privacy.policy import load_policy
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return install_all(tmp_path_factory.mktemp("built"))
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Installation:
-    return install_all(tmp_path)
+def made(built: Installation, tmp_path: Path) -> Installation:
+    return built.copied(tmp_path / "made")
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

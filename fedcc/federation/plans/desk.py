@@ -192,7 +192,7 @@ class Desk:
             FedccError: if the plan does not pass the checks.
         """
         check_plan(self.view, signed, now)
-        rule, reasons = self.rule_for(signed, now)
+        rule = self.rule_for(signed, now)[0]
         if rule is None:
             return None
         why = "standing approval"
