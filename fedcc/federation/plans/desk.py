@@ -13,6 +13,7 @@ from fedcc.crypto.consortium import Roster, read_roster
 from fedcc.crypto.key_file import Identity, read_key
 from fedcc.crypto.private_files import create_new
 from fedcc.crypto.statements import read_public
+from fedcc.deployment.own_data import own_data
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, FedccError, ProtocolError
 from fedcc.federation.plans.decisions import (
@@ -30,7 +31,6 @@ from fedcc.federation.plans.review import (
     SiteView,
     approving_rule,
     check_plan,
-    own_data,
     trusted_identities,
 )
 from fedcc.federation.plans.signed_plan import SignedPlan, parse_plan, read_plan
