@@ -5,8 +5,7 @@ is up, and with an empty home: whatever reached for an index, a cache or a host 
 
     python simulations/drills/offline_install.py --source .
 
-takes some hundred megabytes and minutes; what it printed last is in results/offline_install.txt.
-`--bundle DIR` tries a bundle that was made before.
+takes some hundred megabytes and minutes. `--bundle DIR` tries a bundle that was made before.
 """
 
 import argparse
@@ -47,9 +46,10 @@ def drill(bundle: Path, work: Path) -> list[str]:
     home, target = work / "home", work / "env"
     home.mkdir()
     links = subprocess.check_output([*ISOLATED, "cat", "/proc/net/dev"], text=True)
-    up = subprocess.check_output([*ISOLATED, "cat", "/proc/net/route"], text=True)
+    routes = subprocess.check_output([*ISOLATED, "cat", "/proc/net/route"], text=True)
+    reached = [line for line in routes.splitlines() if not line.startswith("Iface")]
     devices = [line.split(":")[0].strip() for line in links.splitlines()[2:]]
-    lines.append(f"namespace: devices {', '.join(devices)}; routes {len(up.splitlines()) - 1}")
+    lines.append(f"namespace: devices {', '.join(devices)}; routes {len(reached)}")
     seconds, _ = timed(["sh", str(bundle / "install.sh"), str(target), told], home)
     lines.append(f"installed with hashes, without network: {seconds:.0f} s")
     seconds, printed = timed([str(target / "bin" / "fedcc"), *RUN], home)
