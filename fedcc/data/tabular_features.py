@@ -2,9 +2,11 @@
 
 Each row becomes a vector with L2 norm at most 1: numbers are scaled to [-1, 1] (or written as
 piecewise-linear hinges), categories are one-hot, a constant 1 is added, and the whole is divided by
-the square root of the number of columns plus one.
+the square root of the number of columns plus one. Random cosines of the same columns may follow:
+then both parts are scaled so that their squared norms add up to at most 1.
 """
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcc.data.fourier_features import FourierShape, fourier_features
 from fedcc.data.gates import Table
 from fedcc.data.spec import DataSpec
 
@@ -24,9 +27,12 @@ class TabularEncoding:
     numbers: tuple[tuple[str, float, float], ...]  # name, low, high
     categories: tuple[tuple[str, tuple[str, ...]], ...]  # name, labels of the codes
     hinges: int  # piecewise-linear pieces per number; 0 for the plain scaled value
+    fourier: FourierShape | None = None  # random cosines beside the columns
 
     @classmethod
-    def from_spec(cls, spec: DataSpec, hinges: int) -> "TabularEncoding":
+    def from_spec(
+        cls, spec: DataSpec, hinges: int, fourier: FourierShape | None = None
+    ) -> "TabularEncoding":
         """Read the recipe off the data YAML."""
         numbers, categories = [], []
         for name in spec.with_role("feature"):
@@ -38,11 +44,11 @@ class TabularEncoding:
                 for text, code in column.codes.items():
                     labels.setdefault(code, text)
                 categories.append((name, tuple(labels[code] for code in sorted(labels))))
-        return cls(tuple(numbers), tuple(categories), hinges)  # type: ignore[arg-type]
+        return cls(tuple(numbers), tuple(categories), hinges, fourier)  # type: ignore[arg-type]
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features in order; the last one is the constant."""
+        """Names of the features in order; the constant is the last that is no cosine."""
         names = []
         for name, low, high in self.numbers:
             if self.hinges:
@@ -52,7 +58,8 @@ class TabularEncoding:
                 names.append(name)
         for name, labels in self.categories:
             names += [f"{name} = {label}" for label in labels]
-        return (*names, "constant")
+        cosines = range(1, self.fourier.features + 1) if self.fourier else ()
+        return (*names, "constant", *(f"cosine {number}" for number in cosines))
 
     @property
     def n_features(self) -> int:
@@ -67,7 +74,10 @@ class TabularEncoding:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the recipe."""
-        text = json.dumps([self.numbers, self.categories, self.hinges])
+        recipe: list[object] = [self.numbers, self.categories, self.hinges]
+        if self.fourier is not None:
+            recipe.append(dataclasses.asdict(self.fourier))
+        text = json.dumps(recipe)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def encode(self, table: Table, owner: str = "") -> NDArray[np.float32]:
@@ -88,8 +98,24 @@ class TabularEncoding:
                 blocks.append((2 * np.clip(pieces, 0.0, 1.0) - 1) / math.sqrt(self.hinges))
             else:
                 blocks.append((2 * unit - 1)[:, None])
-        for name, labels in self.categories:
-            blocks.append(np.eye(len(labels))[table.categories[name]])
-        blocks.append(np.ones((table.n_rows, 1)))
+        one_hot = [np.eye(len(labels))[table.categories[name]] for name, labels in self.categories]
+        blocks += [*one_hot, np.ones((table.n_rows, 1))]
         norm = math.sqrt(len(self.numbers) + len(self.categories) + 1)
-        return (np.hstack(blocks) / norm).astype(np.float32)
+        plain = np.hstack(blocks) / norm
+        if self.fourier is None:
+            return plain.astype(np.float32)
+        cosines = math.sqrt(self.fourier.share) * self._cosines(table, one_hot, self.fourier)
+        plain *= math.sqrt(1 - self.fourier.share)
+        return np.hstack([plain, cosines]).astype(np.float32)
+
+    def _cosines(
+        self, table: Table, one_hot: list[NDArray[np.float64]], shape: FourierShape
+    ) -> NDArray[np.float64]:
+        """Return the random cosines of all rows, shape `(n_rows, shape.features)`, norm <= 1."""
+        scaled = [
+            2 * np.clip((table.numbers[name] - low) / (high - low), 0.0, 1.0)[:, None] - 1
+            for name, low, high in self.numbers
+        ]
+        columns = [*scaled, *one_hot]
+        widths = tuple(column.shape[1] for column in columns)
+        return fourier_features(np.hstack(columns), widths, shape)

@@ -1,11 +1,15 @@
 """Which features a run trains on: profile columns, or the vectors of a sentence encoder."""
 
+import dataclasses
 from pathlib import Path
 
+from fedcc.data.fourier_features import FourierShape
 from fedcc.data.tabular_features import TabularEncoding
 from fedcc.data.text_features import TextEncoding
+from fedcc.errors import ConfigError
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.settings import SimulationSettings
+from fedcc.models.heads import ModelSettings
 from fedcc.tasks.task import FeatureRecipe
 
 SIMULATOR = "simulator"  # owner of the test rows
@@ -15,10 +19,13 @@ def build_recipe(settings: SimulationSettings, progress: ProgressCallback) -> Fe
     """Return the public recipe of the task's features.
 
     Raises:
-        ConfigError: if the encoder's package is not installed; it names the extra.
+        ConfigError: if the encoder's package is not installed; it names the extra. Or if the
+            shape of random features is out of range.
     """
     if settings.task.name == "churn":
-        return TabularEncoding.from_spec(settings.data, settings.model.hinges)
+        return TabularEncoding.from_spec(
+            settings.data, settings.model.hinges, _fourier_shape(settings.model)
+        )
     folder = settings.cache.dir
 
     def tell(owner: str, done: int, total: int) -> None:
@@ -33,3 +40,17 @@ def build_recipe(settings: SimulationSettings, progress: ProgressCallback) -> Fe
         shared_caches=(SIMULATOR, *settings.site_names),
         progress=tell,
     )
+
+
+def _fourier_shape(model: ModelSettings) -> FourierShape | None:
+    """Return the shape of the random features that the model asks for.
+
+    Raises:
+        ConfigError: names the number that is out of range.
+    """
+    if model.fourier is None:
+        return None
+    try:
+        return FourierShape(**dataclasses.asdict(model.fourier))
+    except ValueError as error:
+        raise ConfigError(f"model.{error}.") from error

@@ -250,9 +250,9 @@ def _check_training(settings: SimulationSettings) -> None:
         raise ValueError("training.learning_rate must be given for gradient steps")
     if training.prior == "label_names" and settings.task.name != "intent":
         raise ValueError("training.prior=label_names needs task=intent; choose training=full_batch")
-    if model.hinges and settings.task.name == "intent":
+    if (model.hinges or model.fourier) and settings.task.name == "intent":
         raise ValueError(
-            "model=hinge is for number columns; choose model=linear or mlp for intents"
+            f"model={model.name} is for profile columns; choose model=linear or mlp for intents"
         )
 
 

@@ -1,5 +1,6 @@
 """`summary.json` and `model.json`: the machine contract of a run."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -193,6 +194,9 @@ def build_model_card(
             "name": plan.model,
             "hinges": settings.model.hinges,
             "hidden": plan.hidden,
+            "fourier": dataclasses.asdict(settings.model.fourier)
+            if settings.model.fourier
+            else None,
             "n_features": plan.n_features,
             "n_outputs": plan.n_outputs,
         },

@@ -14,7 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-ModelName = Literal["linear", "hinge", "mlp"]
+ModelName = Literal["linear", "hinge", "fourier", "mlp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourierSettings:
+    """Random cosines of profile columns; values come from `configs/model/fourier.yaml`.
+
+    What each of them means, and the admitted ranges: `fedcc.data.fourier_features.FourierShape`.
+    """
+
+    features: int
+    columns: int
+    scale: float
+    share: float
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +41,7 @@ class ModelSettings:
     learning_rate: (
         float | None
     )  # step size at effective epsilon >= 1; None for the training group's
+    fourier: FourierSettings | None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -36,6 +51,8 @@ class ModelSettings:
             raise ValueError(f"learning_rate must be > 0 or null, got {self.learning_rate}")
         if (self.name == "mlp") != (self.hidden > 0):
             raise ValueError("hidden must be > 0 for mlp and 0 for the other models")
+        if (self.name == "fourier") != (self.fourier is not None):
+            raise ValueError("fourier must be given for model=fourier and null for other models")
 
 
 @dataclass(frozen=True, kw_only=True)

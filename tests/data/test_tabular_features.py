@@ -1,5 +1,6 @@
 """Rows become vectors of norm at most 1 by a recipe that no data can change."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedcc.data.fourier_features import FourierShape
 from fedcc.data.gates import Table
 from fedcc.data.spec import DataSpec
 from fedcc.data.tabular_features import TabularEncoding
@@ -16,6 +18,8 @@ from fedcc.data.tabular_features import TabularEncoding
 NORM_BOUND = 1 + 2.0**-24
 
 Make = Callable[..., DataSpec]
+
+FOURIER = FourierShape(features=16, columns=2, scale=1.0, share=0.7, seed=1)
 
 
 def table_of(numbers: dict[str, list[float]], categories: dict[str, list[int]]) -> Table:
@@ -37,15 +41,20 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
     values=st.lists(finite, min_size=1, max_size=20),
     edges=st.tuples(finite, finite).filter(lambda e: 0 < e[1] - e[0] < math.inf),
     hinges=st.sampled_from([0, 1, 8, 33]),
+    fourier=st.sampled_from([None, FOURIER]),
     codes=st.lists(st.integers(0, 2), min_size=20, max_size=20),
 )
 @settings(deadline=None, max_examples=60)
 def test_no_row_is_longer_than_one(
-    values: list[float], edges: tuple[float, float], hinges: int, codes: list[int]
+    values: list[float],
+    edges: tuple[float, float],
+    hinges: int,
+    fourier: FourierShape | None,
+    codes: list[int],
 ) -> None:
     low, high = edges
     encoding = TabularEncoding(
-        (("a", low, high), ("b", low, high)), (("c", ("x", "y", "z")),), hinges
+        (("a", low, high), ("b", low, high)), (("c", ("x", "y", "z")),), hinges, fourier
     )
     clipped = np.clip(values, low, high).tolist()
     table = table_of({"a": clipped, "b": clipped[::-1]}, {"c": codes[: len(values)]})
@@ -103,6 +112,18 @@ def test_a_row_is_encoded_alike_whatever_rows_stand_beside_it() -> None:
     np.testing.assert_array_equal(alone[0], among[0])
 
 
+def test_cosines_follow_the_columns_which_keep_their_share_of_the_norm() -> None:
+    columns = (("a", 0.0, 72.0),), (("c", ("x", "y", "z")),)
+    rows = table_of({"a": [0.0, 30.0]}, {"c": [2, 0]})
+
+    plain = TabularEncoding(*columns, 0).encode(rows)
+    both = TabularEncoding(*columns, 0, FOURIER).encode(rows)
+
+    np.testing.assert_allclose(both[:, :5], plain * math.sqrt(1 - 0.7), rtol=1e-6)
+    assert both.shape == (2, 5 + 16)
+    assert np.all(np.square(both[:, 5:]).sum(axis=1) <= 0.7)
+
+
 def test_the_recipe_is_read_off_the_yaml_in_its_order(make_spec: Make) -> None:
     encoding = TabularEncoding.from_spec(make_spec(), hinges=0)
 
@@ -139,9 +160,11 @@ def test_the_fingerprint_names_the_recipe(make_spec: Make) -> None:
     gold = {"plan": {"role": "feature", "kind": "category", "values": ["gold", "basic"]}}
     others = [
         TabularEncoding.from_spec(make_spec(), 8),
+        TabularEncoding.from_spec(make_spec(), 0, FOURIER),
+        TabularEncoding.from_spec(make_spec(), 0, dataclasses.replace(FOURIER, seed=2)),
         TabularEncoding.from_spec(make_spec(columns=wider), 0),
         TabularEncoding.from_spec(make_spec(columns=gold), 0),
     ]
 
     assert plain.fingerprint == TabularEncoding.from_spec(make_spec(name="other"), 0).fingerprint
-    assert len({plain.fingerprint, *(other.fingerprint for other in others)}) == 4
+    assert len({plain.fingerprint, *(other.fingerprint for other in others)}) == 6

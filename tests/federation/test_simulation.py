@@ -162,7 +162,7 @@ def test_a_ring_that_colluding_sites_could_cut_is_refused(run_calls: Run) -> Non
         run_calls("sites=7", "crypto.neighbours=2", "privacy.tolerated_collusion=2")
 
 
-@pytest.mark.parametrize("model", ["linear", "hinge", "mlp"])
+@pytest.mark.parametrize("model", ["linear", "hinge", "fourier", "mlp"])
 def test_the_same_seed_gives_the_same_bytes_and_none_gives_others(
     run_calls: Run, model: str
 ) -> None:
