@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import data, keys, ledger, plan, predict, simulate
+from fedcc.cli import data, frontier, keys, ledger, plan, predict, simulate
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     simulate.add_parser(commands)
     plan.add_parser(commands)
+    frontier.add_parser(commands)
     predict.add_parser(commands)
     data.add_parser(commands)
     ledger.add_parser(commands)
