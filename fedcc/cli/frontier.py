@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from fedcc.frontier.bench import Sweep
     from fedcc.frontier.cells import Cell
     from fedcc.frontier.sweep import SweepStep
 
@@ -66,6 +67,8 @@ def run_frontier(args: argparse.Namespace) -> int:
     from fedcc.frontier.bench import plan_sweep, run_sweep
 
     sweep = plan_sweep(args.overrides, out=args.out, config_dir=args.config_dir)
+    if args.tune:
+        return _tune(args, sweep)
     if args.plan:
         return _print_cells(sweep.cells, sweep.folder / "cells")
     found = run_sweep(sweep, Lines(quiet=args.json).show)
@@ -78,6 +81,29 @@ def run_frontier(args: argparse.Namespace) -> int:
         cells = [one.cell.words for one in found.failures if one.text == text]
         print(f"fedcc: {len(cells)} cell(s), first {cells[0]}: {text}", file=sys.stderr)
     return found.exit_code
+
+
+def _tune(args: argparse.Namespace, sweep: "Sweep") -> int:
+    from fedcc.frontier import tuning
+
+    print(tuning.WARNING, file=sys.stderr)
+    show = Lines(quiet=args.json).show
+    found = tuning.search(
+        sweep, args.overrides, args.tune, config_dir=args.config_dir, progress=show
+    )
+    if args.json:
+        print((sweep.folder / "tune.json").read_text())
+        return 0
+    for trial in sorted(found.trials, key=lambda trial: trial.value):
+        print(f"{trial.value:.4f}  {' '.join(trial.overrides)}")
+    for text in found.failures:
+        print(f"no result: {text}")
+    best = "none: no trial was drawn" if found.best is None else " ".join(found.best.overrides)
+    print(f"best {best}")
+    print(f"scored on {found.scored_on} ({found.metric}, simulator)")
+    print(f"one trial costs epsilon {found.epsilon_of_one:g}; on private rows this search costs")
+    print(f"epsilon {found.epsilon_of_search:.3f}: {found.how}.")
+    return 0
 
 
 def _print_cells(cells: "Sequence[Cell]", folder: Path) -> int:

@@ -68,7 +68,9 @@ def cells_of(
                     textbook = settings.textbook if curve == "textbook" else None
                     values = cell_values(values_by_sites[sites], curve, epsilon, seed)
                     cells.append(make_cell(curve, epsilon, sites, seed, values, textbook, rows))
-    return sorted(cells, key=lambda cell: cell.curve != "federation")
+    firsts = {cell.curve: cell.key for cell in reversed(cells)}
+    # One of each curve first: then the time left can be told.
+    return sorted(cells, key=lambda c: (c.key != firsts[c.curve], c.curve != "federation"))
 
 
 def make_cell(
