@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from dp_accounting import dp_event
 from dp_accounting.rdp import RdpAccountant
+from scipy.stats import norm
 
 from fedcc.privacy import selection
 from fedcc.privacy.accounting import epsilon_of_mu, mu_of_epsilon
@@ -44,8 +45,26 @@ def test_the_poisson_law_costs_at_most_what_dp_accounting_says(epsilon: float, m
     cost = selection.selection_epsilon(mu, delta=DELTA, mean=mean, law="poisson")
 
     # It bounds delta of a trial by its Renyi divergences, we have it exactly.
-    assert 0.8 * by_dp_accounting(mu, mean, math.inf) <= cost
-    assert cost <= by_dp_accounting(mu, mean, math.inf) * (1 + 1e-9)
+    assert epsilon < cost <= by_dp_accounting(mu, mean, math.inf) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("order", [4.0, 10.0, 30.0])
+def test_the_poisson_law_is_theorem_6_with_delta_integrated_numerically(order: float) -> None:
+    mu, mean = mu_of_epsilon(1.0, DELTA), 20.0
+    small = math.log1p(1 / (order - 1))
+    points = np.linspace(-12, 12, 400_001)
+    with_row, without = norm.pdf(points, loc=mu), norm.pdf(points)
+    hockey_stick = np.trapezoid(np.maximum(0, with_row - math.exp(small) * without), points)
+    by_hand = order * mu**2 / 2 + mean * hockey_stick + math.log(mean) / (order - 1)
+    converted = by_hand + math.log1p(-1 / order) - math.log(DELTA * order) / (order - 1)
+
+    kept, selection.ORDERS = selection.ORDERS, np.array([order])
+    try:
+        cost = selection.selection_epsilon(mu, delta=DELTA, mean=mean, law="poisson")
+    finally:
+        selection.ORDERS = kept
+
+    assert cost == pytest.approx(converted, rel=1e-6)
 
 
 def test_a_geometric_number_costs_the_corollary_of_the_paper() -> None:
