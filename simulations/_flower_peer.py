@@ -5,8 +5,8 @@
 The job names an .npz file with `features`, `labels`, `site` (number of the owner), `test_features`
 and `test_labels`. Sites train softmax regression from zero by plain mini-batch SGD (numpy) in a
 Flower ClientApp; privacy is Flower's part: the strategy wrapper for central DP with fixed clipping,
-or `LocalDpMod` at each site. Both clip and noise whole updates, so what they protect is a site. Mode
-`none` is the same harness without privacy: it shows that the harness learns.
+or `LocalDpMod` at each site. Both clip and noise whole updates, so what they protect is a site.
+Mode `none` is the same harness without privacy: it shows that the harness learns.
 """
 
 import json

@@ -44,6 +44,7 @@ from fedcc import config
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulated_data import load_data
 from fedcc.frontier.bench import plan_sweep, run_sweep
+from fedcc.frontier.settings import split_overrides
 from fedcc.frontier.sweep import SweepStep
 from fedcc.frontier.table import Point
 from fedcc.privacy.accounting import mu_of_epsilon
@@ -79,7 +80,9 @@ def settings_of_peer() -> list[dict[str, Any]]:
 
 def dealt_rows(overrides: Sequence[str], seed: int, path: Path) -> None:
     """Write the rows as a run with this seed deals them, with raw vectors."""
-    values = config.compose("simulate", [*overrides, f"seed={seed}", "encoder.centre=none"])
+    places = [text for text in overrides if text.startswith("sites=")]
+    rest = [*split_overrides(overrides)[1], *places]  # the sweep's own keys mean nothing here
+    values = config.compose("simulate", [*rest, f"seed={seed}", "encoder.centre=none"])
     data = load_data(simulation_settings(values), seed, seed, datetime.now(UTC))
     owners = [np.full(len(site), number) for number, site in enumerate(data.sites)]
     np.savez(

@@ -59,6 +59,7 @@ def frontier_svg(
     scale = 100.0 if metric == "accuracy" else 1.0
     for axes, sites in zip(panels, places, strict=True):
         _dress(axes, budgets)
+        axes.set_xlabel(f"epsilon per {unit}", fontsize=9, color=INK)
         for curve in LOOKS:
             shown = [p for p in points if p.curve == curve and p.sites in (sites, None)]
             _draw(axes, curve, shown, scale, budgets)
@@ -66,7 +67,6 @@ def frontier_svg(
             axes.set_title(f"{sites} sites", loc="left", fontsize=10, color=INK)
     named = "test accuracy, %" if metric == "accuracy" else f"test {metric.upper()}"
     panels[0].set_ylabel(f"{named} ({data})", fontsize=9, color=INK)
-    figure.supxlabel(f"epsilon per {unit}", fontsize=9, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     place, columns = "outside lower center", 6 if len(places) > 1 else 3
     figure.legend(

@@ -1,7 +1,9 @@
 """A small sweep: what its cells are, that it resumes, and what it says."""
 
 import copy
+import fcntl
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fedcc import simulate
 from fedcc.cli.main import main
 from fedcc.errors import ConfigError, RecordError
 from fedcc.frontier import bench, figure
@@ -76,15 +79,13 @@ def test_a_small_sweep_writes_table_and_figure_and_resumes_without_computing(
     assert {row["curve"] for row in bench.read_points(tmp_path)} == set(NAMES)
     for point in first.points:  # no point stands at a budget that its cells did not keep
         assert point.epsilon is None or float(point.claimed_epsilon or 9) <= point.epsilon
-    assert "privacy-utility" not in first.text and "UNSAFE" not in first.text
+    assert "UNSAFE" not in first.text and "No result" not in first.text
     assert (tmp_path / "frontier.svg").read_text().rstrip().endswith("</svg>")
     lines = (tmp_path / "frontier.csv").read_text().splitlines()
     assert len(lines) == 1 + len(planned.cells)
 
 
 def test_a_cell_of_a_sweep_is_the_run_that_simulate_makes(calls: Path, tmp_path: Path) -> None:
-    from fedcc import simulate
-
     planned = sweep(calls, tmp_path, "epsilon=4", "seeds=1", "sites=3", "curves=federation")
 
     [point] = bench.run_sweep(planned, silent).points
@@ -108,8 +109,6 @@ def test_a_killed_sweep_goes_on_where_it_stopped(calls: Path, tmp_path: Path) ->
     )
     while process.poll() is None and not list(tmp_path.glob("out/cells/*/result.json")):
         time.sleep(0.02)
-    import os
-
     os.killpg(process.pid, signal.SIGKILL)  # a group of our own: parent and workers at once
     process.wait()
     finished = {p: p.read_bytes() for p in tmp_path.glob("out/cells/*/result.json")}
@@ -123,8 +122,12 @@ def test_a_killed_sweep_goes_on_where_it_stopped(calls: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("change", "error"),
-    [({"key": "0" * 64}, RecordError), ({"value": 7.0}, RecordError), ({"epsilon": 1.2}, ConfigError)],
-)  # fmt: skip
+    [
+        ({"key": "0" * 64}, RecordError),
+        ({"value": 7.0}, RecordError),
+        ({"epsilon": 1.2}, ConfigError),
+    ],
+)
 def test_a_result_that_was_altered_or_overspent_is_refused(
     calls: Path, tmp_path: Path, change: dict[str, Any], error: type[Exception]
 ) -> None:
@@ -152,8 +155,6 @@ def test_open_updates_have_no_place_at_a_budget_they_do_not_keep(
 
 
 def test_two_sweeps_never_share_a_folder_at_a_time(calls: Path, tmp_path: Path) -> None:
-    import fcntl
-
     planned = sweep(calls, tmp_path, "epsilon=1", "seeds=1", "sites=3", "curves=central_dp")
     (tmp_path / "cells").mkdir()
     with (tmp_path / "cells" / ".lock").open("w") as held:
