@@ -1,13 +1,16 @@
 """Computing one cell: a federated run in a folder of its own, or a baseline on the same rows.
 
-A cell is finished once `result.json` stands in its folder; it is written last and whole. What a
-killed process left of an unfinished cell is cleared away and begun anew, so a seeded cell gives
-the same number however often a sweep was stopped.
+A cell is computed in a folder that no other process knows and takes its name when it is finished.
+So an unfinished cell is begun anew, and a worker that outlives its killed sweep disturbs no later
+one; a seeded cell gives the same number however often a sweep was stopped.
 """
 
+import contextlib
 import dataclasses
+import errno
 import json
 import shutil
+import tempfile
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -29,6 +32,7 @@ from fedcc.training.evaluate import logits
 from fedcc.training.textbook import textbook_epsilon, textbook_noise, train_textbook
 
 RESULT = "result.json"
+UNFINISHED = ".unfinished-"
 BASELINES: dict[str, Baseline] = {
     "central_dp": "central_dp",
     "local_noise": "local_noise",
@@ -66,30 +70,54 @@ def compute_cell(cell: Cell, cells: Path) -> Result:
     Raises:
         FedccError: if it cannot be run, or its run ended early.
     """
-    folder = cells / cell.name
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    started, worked = time.monotonic(), time.process_time()
-    if cell.curve == "federation":
-        found = _federation(cell, folder)
-    elif cell.curve == "textbook":
-        found = _textbook(cell)
-    else:
-        found = _baseline(cell)
-    result = {
-        "key": cell.key,
-        "curve": cell.curve,
-        "target_epsilon": cell.epsilon,
-        "sites": cell.sites,
-        "seed": cell.seed,
-        **found,
-        "seconds": time.monotonic() - started,
-        "processor_seconds": time.process_time() - worked,
-    }
-    _check_claim(result, cell)
-    write_json(folder / RESULT, result)
+    folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=cells))
+    try:
+        started, worked = time.monotonic(), time.process_time()
+        found = _computed(cell, folder)
+        result = {
+            "key": cell.key,
+            "curve": cell.curve,
+            "target_epsilon": cell.epsilon,
+            "sites": cell.sites,
+            "seed": cell.seed,
+            **found,
+            "seconds": time.monotonic() - started,
+            "processor_seconds": time.process_time() - worked,
+        }
+        _check_claim(result, cell)
+        write_json(folder / RESULT, result)
+        # Renaming fails where another process was first: then its result, the same, stands.
+        with contextlib.suppress(FileExistsError):
+            _take_name(folder, cells / cell.name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def _computed(cell: Cell, folder: Path) -> Result:
+    if cell.curve == "federation":
+        return _federation(cell, folder)
+    return _textbook(cell) if cell.curve == "textbook" else _baseline(cell)
+
+
+def _take_name(folder: Path, name: Path) -> None:
+    """Rename a finished cell.
+
+    Raises:
+        FileExistsError: if there is a cell of this name.
+    """
+    try:
+        folder.rename(name)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise FileExistsError(error.errno, error.strerror) from None
+        raise
+
+
+def clear_unfinished(cells: Path) -> None:
+    """Remove what killed processes left of cells; only for who holds the folder's lock."""
+    for folder in cells.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_claim(result: Result, cell: Cell) -> None:
@@ -110,7 +138,7 @@ def _check_claim(result: Result, cell: Cell) -> None:
 def _federation(cell: Cell, folder: Path) -> Result:
     """Run the federation, encrypted if the settings say so, and read its summary."""
     values = {**cell.values, "run": {"dir": str(folder / "run"), "report": False}}
-    run = simulation.simulate(simulation_settings(values), values)
+    run = simulation.simulate(simulation_settings(values), cell.values)
     if run.error is not None:
         raise run.error
     privacy, utility = run.summary["privacy"], run.summary["utility"]

@@ -107,9 +107,16 @@ def _draw(
         ends = [float(point.epsilon or 0) for point in points]
     means = [scale * point.mean for point in points]
     axes.plot(
-        ends, means, color=colour, marker=mark, linestyle=line, markersize=4.5, linewidth=1.8,
+        ends,
+        means,
+        color=colour,
+        marker=mark,
+        linestyle=line,
+        markersize=4.5,
+        linewidth=2.2 if curve == "federation" else 1.6,
+        zorder=3 if curve == "federation" else 2,
         label=NAMES[curve],
-    )  # fmt: skip
+    )
     if all(point.low is not None and point.high is not None for point in points):
         low = [scale * float(point.low or 0) for point in points]
         high = [scale * float(point.high or 0) for point in points]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fedcc.errors import ConfigError, FedccError, Interrupted, ProtocolError
 from fedcc.frontier.cells import Cell
-from fedcc.frontier.compute import Result, compute_cell, read_result
+from fedcc.frontier.compute import Result, clear_unfinished, compute_cell, read_result
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def run_cells(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone_in(folder):
+            clear_unfinished(folder)
             kept = {cell.key: read_result(cell, folder) for cell in cells}
             results = {key: result for key, result in kept.items() if result is not None}
             left = [cell for cell in cells if cell.key not in results]

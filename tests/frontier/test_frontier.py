@@ -120,6 +120,24 @@ def test_a_killed_sweep_goes_on_where_it_stopped(calls: Path, tmp_path: Path) ->
     assert {path: path.read_bytes() for path in finished} == finished
 
 
+def test_a_worker_that_outlives_its_sweep_changes_nothing(calls: Path, tmp_path: Path) -> None:
+    one = ("epsilon=1", "seeds=1", "sites=3", "curves=federation")
+    planned = sweep(calls, tmp_path, *one)
+    bench.run_sweep(planned, silent)
+    [result] = tmp_path.glob("cells/*/result.json")
+    before = result.read_bytes()
+    (tmp_path / "cells" / ".unfinished-x").mkdir()
+
+    compute_cell(planned.cells[0], tmp_path / "cells")  # as an orphan would, some time later
+    found = bench.run_sweep(planned, silent)
+
+    assert result.read_bytes() == before and len(found.points) == 1
+    assert {path.name for path in (tmp_path / "cells").iterdir()} == {
+        ".lock",
+        planned.cells[0].name,
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
