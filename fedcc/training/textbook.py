@@ -50,7 +50,9 @@ def textbook_epsilon(noise_multiplier: float, delta: float, *, batches: int, rou
     """Return what Opacus' accountant says of a whole training at one site."""
     accountant = create_accountant(mechanism=ACCOUNTANT)
     accountant.history = [(noise_multiplier, 1 / batches, batches * rounds)]
-    return float(accountant.get_epsilon(delta=delta))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(accountant.get_epsilon(delta=delta))
 
 
 def train_textbook(
