@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   fedcc frontier                                       churn, 5 budgets, 3 seeds, 10 sites
-  fedcc frontier task=intent data=banking77 data.path=FOLDER epsilon=0.5,1,2,4,8 seeds=3 \
+  fedcc frontier task=intent data=banking77 data.path=FOLDER epsilon=0.5,1,2,4,8 seeds=3 \\
       sites=5,10,20
   fedcc frontier epsilon=1,4 seeds=5 curves=federation,central_dp,local_noise
   fedcc frontier --out mine --config-dir mine data=calls training=full_batch model=hinge
