@@ -20,7 +20,7 @@ examples:
       sites=5,10,20
   fedcc frontier epsilon=1,4 seeds=5 curves=federation,central_dp,local_noise
   fedcc frontier --out mine --config-dir mine data=calls training=full_batch model=hinge
-  fedcc frontier workers=1                             one process; default: one for each core
+  fedcc frontier workers=1                             this process alone; default: one a core
   fedcc frontier --plan epsilon=1 seeds=2              list the cells and which are finished
   fedcc frontier --tune 'training.learning_rate=log(5,100)' epsilon=1 tune.trials=12
   fedcc frontier --tune training.momentum=0.5,0.9 --tune 'training.max_grad_norm=log(0.1,1)' \\

@@ -4,13 +4,13 @@ Finished cells are read, the others computed. A cell that fails is told and the 
 sweeps never write to one folder at a time.
 """
 
+import ctypes
 import fcntl
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +42,11 @@ class SweepStep:
     seconds_left: float | None  # None until a cell of this start is done
 
 
+PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that a process gets when its parent dies
+
+Outcome = Result | tuple[str, int]
+"""A cell's result, or the text and the exit code of why there is none."""
+
 SweepProgress = Callable[[SweepStep], None]
 
 
@@ -61,7 +66,7 @@ def run_cells(
     Args:
         cells: slow ones first.
         folder: holds a folder for each cell.
-        workers: processes; `None` for one per core.
+        workers: processes; `None` for one per core, 1 for this one alone.
         progress: called before the first and after each cell.
 
     Raises:
@@ -108,40 +113,50 @@ def _compute(
     progress: SweepProgress,
 ) -> Finished:
     reused, total, failures = len(results), len(results) + len(left), list[Failure]()
-    started = time.monotonic()
-    # Spawned, not forked: encryption contexts and threads do not survive a fork.
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-    )
+    waiting = {cell.key: cell for cell in left}
     try:
-        waiting: dict[Future[Result | tuple[str, int]], Cell] = {
-            pool.submit(_work, cell, folder): cell for cell in left
-        }
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                cell, found, failure = waiting.pop(future), future.result(), None
-                if isinstance(found, dict):
-                    results[cell.key] = found
-                else:
-                    failure = Failure(cell, *found)
-                    failures.append(failure)
-                seconds = _seconds_left(results, left, list(waiting.values()), workers)
-                progress(SweepStep(cell, failure, len(results), total, reused, seconds))
-    except KeyboardInterrupt:
-        minutes = (time.monotonic() - started) / 60
+        for cell, found in _finished_cells(left, folder, workers):
+            failure = None
+            del waiting[cell.key]
+            if isinstance(found, dict):
+                results[cell.key] = found
+            else:
+                failure = Failure(cell, *found)
+                failures.append(failure)
+            seconds = _seconds_left(results, left, list(waiting.values()), workers)
+            progress(SweepStep(cell, failure, len(results), total, reused, seconds))
+    except (KeyboardInterrupt, Interrupted):
         raise Interrupted(
-            f"stopped after {minutes:.0f} min with {len(results)} of {total} cells finished. The "
-            "same command goes on from there."
+            f"stopped with {len(results)} of {total} cells finished. The same command goes on from "
+            "there."
         ) from None
     except BrokenProcessPool:
         raise ProtocolError(
             f"a worker process was killed, perhaps for want of memory; {len(results)} of {total} "
             "cells are finished. The same command goes on; workers=1 needs least memory."
         ) from None
+    return Finished(results, tuple(failures))
+
+
+def _finished_cells(
+    left: Sequence[Cell], folder: Path, workers: int
+) -> Iterator[tuple[Cell, Outcome]]:
+    """Compute cells and yield each with its outcome; a single worker is this process."""
+    if workers == 1:
+        yield from ((cell, _work(cell, folder)) for cell in left)
+        return
+    # Spawned, not forked: encryption contexts and threads do not survive a fork.
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+    )
+    try:
+        waiting = {pool.submit(_work, cell, folder): cell for cell in left}
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield waiting.pop(future), future.result()
     finally:
         _end(pool)
-    return Finished(results, tuple(failures))
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
@@ -153,17 +168,24 @@ def _end(pool: ProcessPoolExecutor) -> None:
 
 
 def _begin_worker() -> None:
-    """Let the parent alone answer Ctrl-C, and leave each worker one thread."""
+    """Let the parent alone answer Ctrl-C, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _work(cell: Cell, folder: Path) -> Outcome:
+    """Compute a cell on one thread; an error travels as its text and exit code.
+
+    Raises:
+        Interrupted: if the user stopped a run of this process.
+    """
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-
-
-def _work(cell: Cell, folder: Path) -> Result | tuple[str, int]:
-    """Compute a cell in a worker; an error travels as its text and exit code."""
     try:
         return compute_cell(cell, folder)
+    except Interrupted:
+        raise
     except FedccError as error:
         return str(error), error.exit_code
 
