@@ -117,18 +117,18 @@ def test_a_killed_sweep_goes_on_where_it_stopped(calls: Path, tmp_path: Path) ->
     process = subprocess.Popen(
         [*command, "--config-dir", str(calls), *words], start_new_session=True
     )
-    while process.poll() is None and not list(tmp_path.glob("out/cells/*/result.json")):
+    while process.poll() is None and not list(tmp_path.glob("out/cells/federation-*/result.json")):
         time.sleep(0.02)
     process.kill()  # the parent alone; its workers end with it
     process.wait()
     while processes_in_session(process.pid):
         time.sleep(0.02)
-    finished = {p: p.read_bytes() for p in tmp_path.glob("out/cells/*/result.json")}
+    finished = {p: p.read_bytes() for p in tmp_path.glob("out/cells/federation-*/result.json")}
 
     code = main(["frontier", "--out", str(tmp_path / "out"), "--config-dir", str(calls), *words])
 
     assert finished and code == 0
-    assert len(list(tmp_path.glob("out/cells/*/result.json"))) == 4
+    assert len(list(tmp_path.glob("out/cells/federation-*/result.json"))) == 4
     assert {path: path.read_bytes() for path in finished} == finished
 
 
