@@ -24,6 +24,7 @@ LEVEL = {
     "training": 2,
     "federation": 3,
     "attacks": 4,
+    "frontier": 4,
     "cli": 5,
     "__init__": 5,
     "__main__": 5,

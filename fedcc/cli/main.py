@@ -10,6 +10,7 @@ from fedcc.cli import (
     bundle,
     data,
     doctor,
+    frontier,
     keys,
     ledger,
     plan,
@@ -34,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     simulate.add_parser(commands)
     plan.add_parser(commands)
+    frontier.add_parser(commands)
     predict.add_parser(commands)
     data.add_parser(commands)
     ledger.add_parser(commands)

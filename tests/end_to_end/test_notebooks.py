@@ -17,6 +17,12 @@ SAYS = {  # what the cells of each notebook print, among much else
         "Interrupted - exit code 130",
         "attempts charged: 8",
     ),
+    "02_privacy_frontier": (
+        "cells that failed: 0",
+        "started again: nothing was computed",
+        "0 points; federation, epsilon",
+        "a hundred trials at epsilon 1",
+    ),
     "03_what_the_server_saw": (
         "default - completed with exit code 0",
         "protections switched off: none",

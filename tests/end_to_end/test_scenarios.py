@@ -158,6 +158,17 @@ def test_shared_noise_equals_central_dp_with_the_same_noise(run: Run, two_intent
     assert max(map(float, column(rows, "largest gap to same noise"))) < 2  # of 120 test rows, %
 
 
+def test_peers_stand_beside_fedcc_on_the_same_rows(run: Run, two_intents: Path) -> None:
+    chosen = ["--root", str(two_intents), "--sites", "3", "--seeds", "1", "--epsilon", "8"]
+    chosen += ["--peer-python", sys.executable]  # any Python with this Flower will do
+
+    rows = run("peers_table", *chosen, *TINY, "textbook.rounds=1", "workers=1")
+
+    assert column(rows, "protects") == [*["record"] * 3, "site", "site, one round", "nothing"]
+    # The harness of the peer learns two intents with one word each as soon as no noise is in it.
+    assert float(column(rows, "accuracy %")[-1]) > 90
+
+
 def test_the_customer_table_shows_every_unit_of_grouped_rows(run: Run, two_intents: Path) -> None:
     chosen = ["--root", str(two_intents), "--sets", "banking77", "--seeds", "1"]
 
