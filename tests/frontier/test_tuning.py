@@ -78,8 +78,9 @@ def test_a_search_looks_at_one_place(calls: Path, tmp_path: Path) -> None:
         found(calls, tmp_path, "sites=3,5")
 
 
-def test_only_full_batches_have_a_price_for_a_random_number(calls: Path, tmp_path: Path) -> None:
-    sampled = ("tune.law=poisson", "privacy.noise=local", "privacy.sample_rate=0.5")
+@pytest.mark.parametrize("law", ["none", "poisson"])
+def test_only_full_batches_have_a_price(calls: Path, tmp_path: Path, law: str) -> None:
+    sampled = (f"tune.law={law}", "privacy.noise=local", "privacy.sample_rate=0.5")
 
     with pytest.raises(ConfigError, match="full batches"):
         found(calls, tmp_path, *sampled)
