@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import data, keys, ledger, plan, predict, simulate
+from fedcc.cli import attack, data, keys, ledger, plan, predict, simulate
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     simulate.add_parser(commands)
     plan.add_parser(commands)
     predict.add_parser(commands)
+    attack.add_parser(commands)
     data.add_parser(commands)
     ledger.add_parser(commands)
     keys.add_parser(commands)
