@@ -171,7 +171,7 @@ def _entry_of(plan: RunPlan, closed: ClosedRound) -> MaskEntry:
 
 def _directions(parts: Matrix) -> Matrix:
     lengths = np.linalg.norm(parts, axis=1, keepdims=True)
-    return parts / np.maximum(lengths, 1e-12)
+    return np.asarray(parts / np.maximum(lengths, 1e-12))
 
 
 def _independent(canaries: Canaries, directions: Matrix) -> float:

@@ -16,6 +16,7 @@ OBSERVERS = {
     "claim": "the claim\n(coalition up to f)",
     "everyone_else": "everyone else\ncolludes",
 }
+_LEGEND: dict[str, Any] = dict(fontsize=7.5, frameon=False, loc="upper left", ncol=3)
 BEYOND = 1.5  # how far the axis goes past the largest claim
 
 
@@ -56,7 +57,7 @@ def _epsilons(axes: Any, canaries: Mapping[str, Any]) -> None:
         text = "Gaussian channel: estimate and lower bound" if first else None
         axes.plot(middle, place - 0.08, "o", color=colour, ms=6, label=text, zorder=4)
         axes.plot(lower, place - 0.08, "|", color=colour, ms=11, mew=2.5, zorder=4)
-        text = "one run: lower bound, no assumption" if first else None
+        text = "one run: lower bound, nothing assumed" if first else None
         bound = _held(found["one_run"]["epsilon_lower"], limit)
         axes.plot(bound, place + 0.16, ">", color=SECOND, ms=6, label=text, zorder=4)
         if middle >= limit:
@@ -72,8 +73,7 @@ def _epsilons(axes: Any, canaries: Mapping[str, Any]) -> None:
         f"epsilon at delta {delta:g}; {canaries['canaries']:,} canaries, bounds at {level:.0%}",
         fontsize=9,
     )
-    axes.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.19), ncol=3,
-                columnspacing=1.2, handletextpad=0.5)  # fmt: skip
+    axes.legend(**_LEGEND, bbox_to_anchor=(-0.24, -0.19), columnspacing=1.2, handletextpad=0.5)
 
 
 def _held(value: float | None, limit: float) -> float:
@@ -108,7 +108,7 @@ def _shares_below(figure: Figure, axes: Any, report: Mapping[str, Any]) -> None:
     lower.invert_yaxis()
     lower.set_xlim(0, 1.12)
     lower.grid(axis="y", visible=False)
-    lower.legend(fontsize=7.5, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncol=3)
+    lower.legend(**_LEGEND, bbox_to_anchor=(-0.24, -0.12))
 
 
 def _bars(report: Mapping[str, Any]) -> list[tuple[str, float | None, float, float]]:
