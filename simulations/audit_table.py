@@ -58,6 +58,7 @@ def add_row(table: Table, name: str, who: Observer, found: list[CanaryAudit]) ->
         who,
         f"{claimed:.3f}",
         f"{found[0].canaries}",
+        f"{np.mean([result.noise_found for result in results]):.1%}",
         f"{np.mean([result.channel.epsilon for result in results]):.3f}",
         f"{lower.mean():.3f}",
         f"{lower.min():.3f} .. {lower.max():.3f}",
@@ -102,7 +103,16 @@ def main() -> None:
     parser.add_argument("--bug-seeds", type=int, default=5)
     parser.add_argument("--shadows", type=int, default=24)
     args = parser.parse_args()
-    columns = ["run", "observer", "claimed", "canaries", "estimate", "lower bound", "range"]
+    columns = [
+        "run",
+        "observer",
+        "claimed",
+        "canaries",
+        "noise",
+        "estimate",
+        "lower bound",
+        "range",
+    ]
     table = Table(command_of(NAME, args), [*columns, "above", "one run", "of a true claim"])
     with tempfile.TemporaryDirectory() as folder:
         for epsilon in ("1", "4", "8"):

@@ -36,6 +36,9 @@ class ObserverResult:
 
     claimed: float  # epsilon of the attempts that were charged; infinite without noise
     channel: ChannelEstimate
+    # Spread of the scores over that of the accounted noise: 1 if nobody dropped out, else no less;
+    # 0 without a claim. It says of the noise what the estimate says of noise and clip together.
+    noise_found: float
     channel_expected_lower: float  # of a true claim: what so many canaries can show on average
     one_run: OneRunBound
     one_run_expected: float  # of a true claim and an ideal Gaussian channel
@@ -164,7 +167,8 @@ def _conclude(plan: RunPlan, scores: _Scores, replays: int, level: float) -> Can
     observers = {
         name: _result(
             plan,
-            composed_mu([plan.event] * scores.attempts, name),
+            name,
+            scores.attempts,
             np.concatenate(scores.informed[name]),
             np.concatenate(scores.blind[name]),
             present,
@@ -186,7 +190,8 @@ def _conclude(plan: RunPlan, scores: _Scores, replays: int, level: float) -> Can
 
 def _result(
     plan: RunPlan,
-    mu: float,
+    observer: Observer,
+    attempts: int,
     informed: Vector,
     blind: Vector,
     present: Flags,
@@ -194,12 +199,16 @@ def _result(
     level: float,
 ) -> ObserverResult:
     count, delta = len(present), plan.delta
+    mu = composed_mu([plan.event] * attempts, observer)
+    accounted = math.sqrt(plan.rounds * plan.event.variance_against(observer))
+    channel = gaussian_channel.estimate(
+        informed, present, delta=delta, level=level, independent=independent
+    )
     guesses = one_run.planned_guesses(count, mu=mu, delta=delta, level=level)
     return ObserverResult(
         claimed=math.inf if math.isinf(mu) else epsilon_of_mu(mu, delta),
-        channel=gaussian_channel.estimate(
-            informed, present, delta=delta, level=level, independent=independent
-        ),
+        channel=channel,
+        noise_found=channel.spread / accounted if accounted else 0.0,
         channel_expected_lower=gaussian_channel.expected_lower(
             mu, count, delta=delta, level=level, independent=independent
         ),

@@ -33,6 +33,7 @@ class ChannelEstimate:
     mu_lower: float
     epsilon: float
     epsilon_lower: float
+    spread: float  # of the scores, in their own units
     n_in: int
     n_out: int
 
@@ -68,7 +69,13 @@ def estimate(
         error = standard_error(mu, n_in=n_in, n_out=n_out, independent=independent)
         lower = mu - quantile(level) * error
     return ChannelEstimate(
-        mu, lower, _epsilon(mu, delta), _epsilon(lower, delta), n_in=n_in, n_out=n_out
+        mu=mu,
+        mu_lower=lower,
+        epsilon=_epsilon(mu, delta),
+        epsilon_lower=_epsilon(lower, delta),
+        spread=spread,
+        n_in=n_in,
+        n_out=n_out,
     )
 
 

@@ -29,6 +29,9 @@ attacks:
 keys (defaults in configs/attack.yaml): level seed canaries.count canaries.repeats
   membership.records membership.shadows membership.rounds inversion.sentences
 
+"noise" is the spread of the canaries' scores over that of the accounted noise; "(true claim)" is
+what the bound beside it gives on average where the claim is exactly true.
+
 A bound above its claim is marked REFUTED. Each test alone is wrong with the chance `level`, so one
 of twenty sound runs is marked, too: repeat before you conclude. That no bound exceeds a claim
 proves nothing. Replays charge nothing to the run's ledgers and release nothing.
@@ -89,13 +92,15 @@ def _canary_lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"canaries   {found['canaries']} in {found['replays']} replay(s), each filling "
         f"{found['strength']:.1%} of the clip; bounds at level {found['level']:g}",
-        f"{'observer':15s}{'claimed':>9s}{'estimate':>10s}{'bound':>8s}{'(true claim)':>14s}"
+        f"{'observer':15s}{'claimed':>9s}{'noise':>8s}{'estimate':>10s}{'bound':>8s}"
+        f"{'(true claim)':>14s}"
         f"{'one run':>9s}{'(true claim)':>14s}",
     ]
     for name, one in found["observers"].items():
         channel = one["channel"]
         lines.append(
-            f"{name:15s}{_number(one['claimed']):>9s}{_number(channel['epsilon']):>10s}"
+            f"{name:15s}{_number(one['claimed']):>9s}{one['noise_found']:>8.1%}"
+            f"{_number(channel['epsilon']):>10s}"
             f"{_number(channel['epsilon_lower']):>8s}{_number(one['channel_expected_lower']):>14s}"
             f"{_number(one['one_run']['epsilon_lower']):>9s}{_number(one['one_run_expected']):>14s}"
             + ("  REFUTED" if one["refuted"] else "")

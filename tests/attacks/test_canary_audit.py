@@ -58,6 +58,8 @@ def test_the_three_observers_see_the_noise_that_accounting_counts(at_four: Finis
         # Three audits give epsilon to 1.3 %; another observer's is off by a fifth or more.
         estimates = [one.channel.epsilon for one in found]
         assert np.mean(estimates) == pytest.approx(found[0].claimed, rel=0.06)
+        # The spread of 30,000 scores is known to 0.4 %, and a bit less as some correlate.
+        assert np.mean([one.noise_found for one in found]) == pytest.approx(1.0, abs=0.015)
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -88,6 +90,7 @@ def test_claims_hold_where_sites_drop_out_and_noise_is_opened(tmp_path: Path) ->
     # Noise that was opened and not taken off an observer's view would halve the estimate.
     assert claim.channel.epsilon_lower <= claim.claimed
     assert claim.channel.epsilon >= 0.85 * claim.claimed
+    assert claim.noise_found == pytest.approx(1.0, abs=0.06)
 
 
 def test_each_update_of_local_noise_carries_its_claim_alone(tmp_path: Path) -> None:
