@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fedcc.cli import (
     aggregator,
+    attack,
     bundle,
     data,
     doctor,
@@ -37,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_parser(commands)
     frontier.add_parser(commands)
     predict.add_parser(commands)
+    attack.add_parser(commands)
     data.add_parser(commands)
     ledger.add_parser(commands)
     keys.add_parser(commands)

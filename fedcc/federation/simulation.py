@@ -156,18 +156,24 @@ def _run_apps(
     monitor.attempts_before = max(len(site.ledger.used(run.plan.run)) for site in sites)
     _announce(run, monitor)
     if run.settings.engine.name == "inprocess":
-        _run_in_process(run, monitor, sites, isolate, listener)
+        run_in_process(run, monitor, sites, isolate=isolate, listener=listener)
     else:
         run_remote(run, monitor, sites, clock)
 
 
-def _run_in_process(
+def run_in_process(
     run: PreparedRun,
     monitor: Monitor,
     sites: list[Site],
-    isolate: bool,
-    listener: Listener | None,
+    *,
+    isolate: bool = False,
+    listener: Listener | None = None,
 ) -> None:
+    """Run ServerApp and ClientApp of opened sites in this process.
+
+    Raises:
+        FedccError: why the run ended early.
+    """
     server_app = build_server_app(
         run.plan,
         run.settings.federation,
