@@ -19,6 +19,7 @@ LEVEL = {
     "privacy": 1,
     "crypto": 1,
     "governance": 1,
+    "deployment": 2,
     "tasks": 2,
     "training": 2,
     "federation": 3,

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import data, keys, ledger, plan, predict, simulate
+from fedcc.cli import aggregator, data, keys, ledger, plan, predict, simulate, site
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -26,6 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_parser(commands)
     ledger.add_parser(commands)
     keys.add_parser(commands)
+    site.add_parser(commands)
+    aggregator.add_parser(commands)
     return parser
 
 

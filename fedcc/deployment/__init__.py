@@ -1,0 +1,1 @@
+"""Files of an installation on premise: keys, certificates, bundles, settings, units and checks."""
