@@ -1,7 +1,7 @@
-"""Nodes and runs of a SuperLink, from its own machine; private names of flwr 1.41.
+"""Runs of a SuperLink, carried out on its own machine; private names of flwr 1.41.
 
-Both go over the SuperLink's loopback listener: the control API registers nodes and starts runs, the
-runtime API hands over what an app needs. A run is taken and carried out by this process with the
+All goes over the SuperLink's loopback listener: the control API starts a run, the runtime API hands
+over what an app needs. A run is taken and carried out by this process with the
 ServerApp of this installation; the bundle that Flower asks for is empty and unpacked by nobody.
 """
 
@@ -9,7 +9,6 @@ from fedcc.federation import flower_compat  # isort: split
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -19,12 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.cli.build import build_fab_from_files
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_from_proto, run_from_proto
-from flwr.proto.control_pb2 import (
-    ListNodesRequest,
-    RegisterNodeRequest,
-    StartRunRequest,
-    UnregisterNodeRequest,
-)
+from flwr.proto.control_pb2 import StartRunRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import ServerApp
@@ -44,7 +38,7 @@ from fedcc.errors import ConfigError, FedccError, TooFewSites
 from fedcc.federation.engines.prompt_grid import PromptGrid
 from fedcc.federation.flower_runtime import retry_pulls_sooner
 
-__all__ = ["Node", "SuperLink", "flower_compat", "node_key"]
+__all__ = ["SuperLink", "flower_compat", "node_key"]
 
 BUNDLE: Mapping[str, bytes] = {
     "pyproject.toml": b"""\
@@ -63,15 +57,6 @@ clientapp = "installed:app"
 """,
     "installed.py": b"",
 }
-
-
-@dataclass(frozen=True)
-class Node:
-    """A registered node."""
-
-    number: int
-    key: bytes
-    online: bool
 
 
 def node_key(path: Path) -> bytes:
@@ -152,37 +137,6 @@ class SuperLink:
             if time.monotonic() > deadline:
                 raise TooFewSites(f"the SuperLink did not answer within {seconds:g} seconds.")
             time.sleep(0.1)
-
-    def nodes(self) -> list[Node]:
-        """Return the registered nodes."""
-        found = self._control.ListNodes(ListNodesRequest()).nodes_info
-        return [
-            Node(node.node_id, bytes(node.public_key), node.status == "online")
-            for node in found
-            if node.status != "unregistered"
-        ]
-
-    def admit(self, keys: Mapping[str, bytes]) -> dict[str, int]:
-        """Make these keys, and no others, those of the registered nodes.
-
-        Args:
-            keys: of each admitted site.
-
-        Returns:
-            The node of each site. A site keeps its node as long as it keeps its key.
-        """
-        wanted = {key: site for site, key in keys.items()}
-        numbers = {}
-        for node in self.nodes():
-            if node.key in wanted:
-                numbers[wanted[node.key]] = node.number
-            else:
-                self._control.UnregisterNode(UnregisterNodeRequest(node_id=node.number))
-        for site, key in keys.items():
-            if site not in numbers:
-                reply = self._control.RegisterNode(RegisterNodeRequest(public_key=key, name=site))
-                numbers[site] = reply.node_id
-        return numbers
 
     def start_run(self) -> int:
         """Start a run with an empty bundle and return Flower's number of it.

@@ -8,6 +8,7 @@ instead of being waited for.
 
 from fedcc.federation import flower_compat  # isort: split
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -24,10 +25,12 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.retry import http_retry
 from flwr.supernode import fleet_http_connection
+from flwr.supernode import main as runtime_main
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
+from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
 from fedcc.federation.flower_runtime import run_supernode
 
 __all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
@@ -35,6 +38,8 @@ __all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
 REFUSED = 412  # what a SuperLink answers to a key that it does not know, or that is in use
 SIGNED_OFF_SECONDS = 1.5  # the aggregator looks for lost messages more often than that
 RETRY_SECONDS = 3.0  # longest wait before a broken connection is tried again; Flower's is 20
+HELD_SECONDS = 1.0  # that a question for work is held
+HELD_LOOK_SECONDS = 0.02
 BEAT_CALL_SECONDS = 1.0  # what Flower takes off the interval between two heartbeats, for the call
 
 
@@ -178,10 +183,54 @@ def run_node(node: NodeSettings, contact: Callable[[], None]) -> None:
     run_supernode(node.poll)
 
 
+class _HeldTasks:
+    """The node's runtime API, where a question for work is held until a message came."""
+
+    def __init__(self, inner: Application) -> None:
+        self._inner = inner
+        self._arrived = self._told = 0  # messages
+
+    def announce(self) -> None:
+        """A message is there; called by another thread."""
+        self._arrived += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == "/v1/runtime/acquire-task":
+            until = time.monotonic() + HELD_SECONDS
+            while self._arrived == self._told and time.monotonic() < until:
+                await asyncio.sleep(HELD_LOOK_SECONDS)
+            self._told = self._arrived
+        await self._inner(scope, receive, send)
+
+
+def _hold_tasks() -> Callable[[], None]:
+    """Let the runtime API that Flower starts hold questions; return what announces a message."""
+    create_app = runtime_main.create_app
+    held: list[_HeldTasks] = []
+
+    def create_held_app(**arguments: Any) -> _HeldTasks:
+        held.append(_HeldTasks(create_app(**arguments)))
+        return held[0]
+
+    vars(runtime_main)["create_app"] = create_held_app
+
+    def announce() -> None:
+        for gate in held:
+            gate.announce()
+
+    return announce
+
+
 def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
     """Note each answer to a pull, and send objects no faster than allowed."""
     pull, push = FleetHttpClient.PullMessages, FleetHttpClient.PushObject
+    confirm, announce = FleetHttpClient.ConfirmMessageReceived, _hold_tasks()
     rate = node.bytes_per_second
+
+    def announced_confirm(client: FleetHttpClient, request: Any) -> Any:
+        reply = confirm(client, request)
+        announce()
+        return reply
 
     def noted_pull(client: FleetHttpClient, request: Any) -> Any:
         reply = pull(client, request)
@@ -193,5 +242,6 @@ def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
             time.sleep(request.ByteSize() / rate)
         return push(client, request)
 
+    FleetHttpClient.ConfirmMessageReceived = announced_confirm  # type: ignore[assignment, method-assign]
     FleetHttpClient.PullMessages = noted_pull  # type: ignore[assignment, method-assign]
     FleetHttpClient.PushObject = slow_push  # type: ignore[assignment, method-assign]

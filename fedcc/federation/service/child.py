@@ -24,19 +24,22 @@ def superlink(file: Path) -> None:
     home = AggregatorHome.open(file)
     places = Places(home.state / "running")
     end_with_holder(places.lock)
+    from fedcc.federation.flower_runs import node_key
     from fedcc.federation.flower_superlink import Listeners, serve_superlink
 
-    serve_superlink(
-        Listeners(
-            host=home.values.listen.host,
-            port=home.values.listen.port,
-            certificate=home.certificate,
-            key=home.server_key,
-            control_port=places.port(),
-            database=home.state / "superlink.db",
-            secret=places.secret.read_bytes(),
-        )
+    def keys() -> Mapping[str, bytes]:
+        return {path.stem: node_key(path) for path in sorted(home.nodes.glob("*.pub"))}
+
+    events.emit("nodes", {"count": len(keys())})
+    listeners = Listeners(
+        host=home.values.listen.host,
+        port=home.values.listen.port,
+        certificate=home.certificate,
+        key=home.server_key,
+        control_port=places.port(),
+        secret=places.secret.read_bytes(),
     )
+    serve_superlink(listeners, keys)
 
 
 def runs(file: Path) -> None:

@@ -16,7 +16,7 @@ import httpx
 
 from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.errors import ConfigError, FedccError, Interrupted, RecordError, TooFewSites
-from fedcc.federation.flower_runs import SuperLink, node_key
+from fedcc.federation.flower_runs import SuperLink
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.service import events
@@ -67,28 +67,12 @@ def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) 
     """
     with SuperLink(places.port(), places.secret.read_bytes()) as link:
         link.wait(settings.start_seconds)
-        known = _admit(home, link, -1)
         events.emit("ready", {"consortium": home.values.consortium})
         while True:
             places.ticks.tick("asked")
-            known = _admit(home, link, known)
             for run in queued_runs(home)[:1]:
                 _Attempted(home, places, settings, link, run).carry_out()
             time.sleep(settings.poll_seconds * 5)
-
-
-def _admit(home: AggregatorHome, link: SuperLink, known: int) -> int:
-    """Let the SuperLink know the keys in the folder of nodes if they changed; return their mark.
-
-    Raises:
-        ConfigError: names a file that holds no node's key.
-    """
-    files = sorted(home.nodes.glob("*.pub"))
-    mark = hash(tuple((path.name, path.stat().st_mtime_ns) for path in files))
-    if mark != known:
-        link.admit({path.stem: node_key(path) for path in files})
-        events.emit("nodes", {"count": len(files)})
-    return mark
 
 
 class _Attempted:
