@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import aggregator, data, keys, ledger, plan, predict, simulate, site
+from fedcc.cli import aggregator, data, keys, ledger, plan, predict, run, simulate, site
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     ledger.add_parser(commands)
     keys.add_parser(commands)
     site.add_parser(commands)
+    run.add_parser(commands)
     aggregator.add_parser(commands)
     return parser
 

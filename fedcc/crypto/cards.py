@@ -103,8 +103,12 @@ def read_hand_over(path: Path) -> HandOver:
         RecordError: if it cannot be read or is no hand-over.
         EnvelopeError: if it was altered, or one of the two keys did not sign it.
     """
-    source = str(path)
-    values = parse(read_public(path), "hand-over", _HAND_OVER_KEYS, source)
+    return parse_hand_over(read_public(path), str(path))
+
+
+def parse_hand_over(content: bytes, source: str) -> HandOver:
+    """Check the content of a hand-over's file; see `read_hand_over`."""
+    values = parse(content, "hand-over", _HAND_OVER_KEYS, source)
     fields = Fields(values, frozenset(values), source)
     body = {key: values[key] for key in ("name", "old", "new", "made_at")}
     old, new = fields.identity("old"), fields.identity("new")

@@ -86,7 +86,7 @@ class SiteData:
     """One data set of a site."""
 
     name: str  # of the data YAML
-    path: str
+    path: str | None  # None for data of a package
     config_dir: str | None
 
 

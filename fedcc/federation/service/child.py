@@ -79,9 +79,10 @@ def site(file: Path) -> None:
     home = SiteHome.open(file)
     places = Places(home.state / "running")
     end_with_holder(places.lock)
-    from fedcc.crypto.keys import SiteKeys
+    from fedcc.crypto.key_file import Identity, read_key
 
-    keys = SiteKeys(sys.stdin.buffer.read(32))
+    named = read_key(home.identity)
+    identity = Identity("site", named.name, named.created_at, sys.stdin.buffer.read(32))
     import torch
 
     from fedcc.federation.flower_runtime import serve_tasks
@@ -89,7 +90,7 @@ def site(file: Path) -> None:
 
     torch.set_num_threads(1)
     settings = service_settings()
-    worker = SiteWorker(home, keys, settings)
+    worker = SiteWorker(home, identity, settings)
     events.emit("ready", {"site": home.values.site})
     address = f"127.0.0.1:{places.port()}"
     serve_tasks(

@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 
 from fedcc.deployment.aggregator_file import AggregatorHome
-from fedcc.errors import ConfigError, FedccError, Interrupted, RecordError, TooFewSites
+from fedcc.errors import FedccError, Interrupted, TooFewSites
 from fedcc.federation.flower_runs import SuperLink
+from fedcc.federation.plans.signed_plan import read_plan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.service import events
@@ -44,16 +45,13 @@ def queued_runs(home: AggregatorHome) -> list[QueuedRun]:
     """Return the runs that have no outcome, oldest plan first.
 
     Raises:
-        RecordError: if a plan's file is damaged.
+        FedccError: if a plan's file is damaged, or not signed by the admin.
     """
-    files = sorted(home.plans.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    mark = home.values.admin.fingerprint
+    signed = [read_plan(path, mark) for path in home.plans.glob("*.plan.json")]
     found = []
-    for path in files:
-        try:
-            plan = RunPlan.from_json(path.read_text())
-        except (OSError, ConfigError):
-            raise RecordError(f"{path} does not hold a plan. Submit it again.") from None
-        run = QueuedRun(plan, home.state / "runs" / plan.run)
+    for one in sorted(signed, key=lambda each: (each.submitted_at, each.plan.run)):
+        run = QueuedRun(one.plan, home.state / "runs" / one.plan.run)
         if not run.outcome.exists():
             found.append(run)
     return found

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,14 @@ from fedcc.data.spec import DataSpec
 from fedcc.deployment.site_file import SiteData, SiteHome
 from fedcc.errors import ConfigError, PolicyViolation, RecordError
 from fedcc.federation.features import build_recipe
+from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.federation.progress import silent
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import SimulationSettings, data_sha256, simulation_settings
 from fedcc.tasks.task import Examples, FeatureRecipe, examples
 from fedcc.training.checkpoints import write_whole
+
+EncoderName = Literal["minilm", "wordllama", "hashing"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,12 @@ class SiteRows:
     config_values: dict[str, object]  # with which `fedcc predict` builds the same features again
 
 
-def load_rows(home: SiteHome, plan: RunPlan, now: datetime) -> SiteRows:
+def load_rows(home: SiteHome, signed: SignedPlan, now: datetime) -> SiteRows:
     """Read and gate the rows that a plan is for.
 
     Args:
         home: the site's own file.
-        plan: names the data by the hash of its YAML, the task and the model.
+        signed: names the data by the hash of its YAML, the task, the model and the encoder.
         now: when consent is asked for.
 
     Raises:
@@ -53,7 +57,8 @@ def load_rows(home: SiteHome, plan: RunPlan, now: datetime) -> SiteRows:
             and the site's file does not admit it.
         ConfigError, RecordError: name the key, or file, row and column.
     """
-    entry, values, settings = _data_of(home, plan)
+    plan = signed.plan
+    entry, values, settings = _data_of(home, signed)
     spec = settings.data
     if spec.consent is not None and spec.consent.basis == "public_dataset":
         if not home.values.allow_public_dataset:
@@ -66,7 +71,8 @@ def load_rows(home: SiteHome, plan: RunPlan, now: datetime) -> SiteRows:
             f"data '{entry.name}': out_of_bounds must be clamp or drop at a real site: a refusal "
             "would tell that such a row exists."
         )
-    table = _training_rows(spec, str(home.at(entry.path)), now)
+    path = None if entry.path is None else str(home.at(entry.path))
+    table = _training_rows(spec, path, now)
     if plan.unit == "customer":
         table = _kept_rows(table, spec, plan, _secret(home.state / "rows.secret"))
     recipe = _recipe(settings, values, plan)
@@ -75,13 +81,15 @@ def load_rows(home: SiteHome, plan: RunPlan, now: datetime) -> SiteRows:
 
 
 def _data_of(
-    home: SiteHome, plan: RunPlan
+    home: SiteHome, signed: SignedPlan
 ) -> tuple[SiteData, dict[str, object], SimulationSettings]:
     """Return the site's data that the plan names, and settings that build its features."""
+    plan = signed.plan
     for entry in home.values.data:
         folder = home.at(entry.config_dir) if entry.config_dir is not None else None
         wanted = [f"task={plan.task}", f"data={entry.name}", f"model={plan.model}"]
         wanted += [f"sites={len(plan.sites)}", f"rounds={plan.rounds}"]
+        wanted += [f"encoder={_encoder(signed)}"]
         values = dict(config.compose("simulate", wanted, folder))
         settings = simulation_settings(values)
         if data_sha256(settings.data) == plan.data_sha256:
@@ -90,6 +98,20 @@ def _data_of(
         f"no data of this site has the hash {plan.data_sha256} of the plan's data YAML. Compare "
         "the YAMLs, or add the data to `data` in site.yaml."
     )
+
+
+def _encoder(signed: SignedPlan) -> EncoderName:
+    """Return the encoder that the plan names.
+
+    Raises:
+        PolicyViolation: if it is none of those that are installed here.
+    """
+    block = signed.settings.get("encoder")
+    named = block.get("name") if isinstance(block, dict) else None
+    for known in get_args(EncoderName):
+        if named == known:
+            return cast(EncoderName, known)
+    raise PolicyViolation(f"the plan's encoder is none of {', '.join(get_args(EncoderName))}.")
 
 
 def _recipe(
@@ -104,7 +126,7 @@ def _recipe(
     return recipe
 
 
-def _training_rows(spec: DataSpec, path: str, now: datetime) -> Table:
+def _training_rows(spec: DataSpec, path: str | None, now: datetime) -> Table:
     """Read and gate the rows that may train."""
     if spec.test.kind != "file":
         table, _ = admit(read_table(spec, path), spec, now=now)

@@ -15,6 +15,7 @@ from typing import cast
 from flwr.app import Context, Message
 
 from fedcc.crypto.consortium import read_roster
+from fedcc.crypto.key_file import Identity
 from fedcc.crypto.keys import SiteKeys
 from fedcc.deployment.site_file import SiteHome
 from fedcc.deployment.time_windows import is_open
@@ -24,7 +25,7 @@ from fedcc.federation.messages import UNAVAILABLE, Exchange, Parcel
 from fedcc.federation.reply_schedule import ReplySchedule
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.service import events
-from fedcc.federation.service.approvals import approved_plan
+from fedcc.federation.service.approvals import approved_plan, check_begins
 from fedcc.federation.service.settings import ServiceSettings
 from fedcc.federation.service.site_model import write_model
 from fedcc.federation.service.site_rows import SiteRows, load_rows
@@ -58,7 +59,7 @@ class SiteWorker:
     def __init__(
         self,
         home: SiteHome,
-        keys: SiteKeys,
+        identity: Identity,
         settings: ServiceSettings,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -67,7 +68,7 @@ class SiteWorker:
         Raises:
             FedccError: if policy or roster cannot be used, or the roster does not hold this key.
         """
-        self._home, self._keys, self._settings, self._now = home, keys, settings, now
+        self._home, self._identity, self._now = home, identity, now
         self._open: _Open | None = None
         self._runs: dict[int, str] = {}  # of Flower's runs
         self._sites: dict[int, Site] = {}  # the open one, as partition 0
@@ -80,7 +81,7 @@ class SiteWorker:
         values = self._home.values
         roster = read_roster(self._home.roster, values.aggregator.admin_fingerprint)
         found = roster.identities()
-        if found.get(values.site) != self._keys.identity:
+        if found.get(values.site) != self._identity.public:
             raise ProtocolError(
                 f"{self._home.roster} does not hold this site's key as '{values.site}'. Ask the "
                 "consortium's admin, or take over the newest roster."
@@ -144,8 +145,8 @@ class SiteWorker:
         opened = self._open
         if opened is None or self._runs.get(flower_run) != opened.plan.run:
             raise ProtocolError("this run has not begun here; a message of its first kind is due.")
-        if exchange in COMPUTING and approved_plan(self._home, opened.plan.run) is None:
-            raise PolicyViolation("the approval of this run's plan was withdrawn.")
+        if exchange in COMPUTING:  # an approval that was withdrawn ends it here
+            approved_plan(self._home, opened.plan.run, self._identity, self._now())
         return opened.site
 
     def _begin(self, run: str) -> None:
@@ -154,14 +155,15 @@ class SiteWorker:
         Raises:
             FedccError: if it cannot be opened; then none is.
         """
-        plan = approved_plan(self._home, run)
-        if plan is None:
-            raise PolicyViolation("no plan of this run was approved here: fedcc site approve.")
+        signed = approved_plan(self._home, run, self._identity, self._now())
+        plan = signed.plan
+        folder = self._home.state / "runs" / plan.run
+        if not folder.exists():
+            check_begins(self._home, signed, self._now())
         if plan.task not in self._home.values.tasks:
             raise PolicyViolation(f"task '{plan.task}' is not one of `tasks` in site.yaml.")
         self.close()
-        rows = load_rows(self._home, plan, self._now())
-        folder = self._home.state / "runs" / plan.run
+        rows = load_rows(self._home, signed, self._now())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         site = Site(
             self._home.values.site,
@@ -174,7 +176,7 @@ class SiteWorker:
                 data_sha256=data_sha256(rows.spec),
                 trusted=self._trusted(),
             ),
-            keys=self._keys,
+            keys=SiteKeys(self._identity.private),
             now=self._now,
             seed=None,
             watch=Watch(),
