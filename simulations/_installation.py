@@ -35,7 +35,7 @@ POLICY = """\
 version: 1
 purposes: [churn, intent]
 caps:
-  - {purpose: null, days: null, epsilon: 8.0, epsilon_if_all_others_collude: 400.0}
+  - {purpose: null, days: null, epsilon: 50.0, epsilon_if_all_others_collude: 5000.0}
 delta: 1e-5
 units: [customer, record]
 max_interactions: 10

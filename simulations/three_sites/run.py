@@ -12,14 +12,9 @@ each site on the customers kept aside. With `--compare N`, N simulations of the 
 
 import argparse
 import csv
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +23,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from _installation import Installation, free_port, install, start, stop  # noqa: E402
+from _namespaces import namespaces  # noqa: E402
 
 import fedcc  # noqa: E402
 from fedcc import config  # noqa: E402
@@ -73,45 +69,6 @@ def write_data(folder: Path) -> None:
         "out_of_bounds": "clamp",
     }
     (folder / "data" / f"{DATA}.yaml").write_text(yaml.safe_dump(known, sort_keys=False))
-
-
-@contextmanager
-def namespaces(names: Sequence[str]) -> Iterator[dict[str, tuple[str | None, str]]]:
-    """Yield namespace and address of each name, on one bridge; loopback where that is not allowed.
-
-    The bridge lies in a namespace of its own, so nothing leads out of it.
-    """
-    tag = f"fedcc{os.getpid() % 100000}"
-    made: list[str] = []
-
-    def ip(*words: str) -> None:
-        subprocess.run([shutil.which("ip") or "ip", *words], check=True, capture_output=True)
-
-    try:
-        try:
-            ip("netns", "add", f"{tag}-wire")
-            made.append(f"{tag}-wire")
-            ip("-n", f"{tag}-wire", "link", "add", "wire", "type", "bridge")
-            ip("-n", f"{tag}-wire", "link", "set", "wire", "up")
-            places: dict[str, tuple[str | None, str]] = {}
-            for number, name in enumerate(names, start=1):
-                space, port = f"{tag}-{name}", f"port{number}"
-                ip("netns", "add", space)
-                made.append(space)
-                ip("-n", f"{tag}-wire", "link", "add", port, "type", "veth", "peer", "name", "eth0",
-                   "netns", space)  # fmt: skip
-                ip("-n", f"{tag}-wire", "link", "set", port, "master", "wire", "up")
-                ip("-n", space, "link", "set", "lo", "up")
-                ip("-n", space, "addr", "add", f"10.77.0.{number}/24", "dev", "eth0")
-                ip("-n", space, "link", "set", "eth0", "up")
-                places[name] = (space, f"10.77.0.{number}")
-        except (subprocess.CalledProcessError, OSError) as error:
-            print(f"network namespaces are not allowed here ({error}): using loopback")
-            places = {name: (None, "127.0.0.1") for name in names}
-        yield places
-    finally:
-        for space in made:
-            subprocess.run(["ip", "netns", "del", space], check=False, capture_output=True)
 
 
 def train(root: Path, rounds: int) -> tuple[Installation, str, float]:
