@@ -176,11 +176,13 @@ class Drill:
         return [(one.round_number, one.attempt) for one in found if one.run == run]
 
     def uploads_seen(self, site: str) -> set[tuple[int, int]]:
-        """Return round and attempt of each upload of a site that its own audit log notes."""
-        found = set()
+        """Return round and attempt of each upload of the run that a site's audit log notes."""
+        found, run = set(), ""
         for line in (self.made.site(site) / "state" / "audit.jsonl").read_text().splitlines():
             entry = json.loads(line)
-            if entry["action"] == "upload":
+            if entry["action"] == "accept":  # whatever follows is of this run
+                run = entry["subject"].split()[-1]
+            if entry["action"] == "upload" and run == self.signed.plan.run:
                 words = entry["subject"].replace(",", "").split()
                 found.add((int(words[1]), int(words[3])))
         return found

@@ -7,8 +7,9 @@ ServerApp of this installation; the bundle that Flower asks for is empty and unp
 
 from fedcc.federation import flower_compat  # isort: split
 
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -38,7 +39,7 @@ from fedcc.errors import ConfigError, FedccError, TooFewSites
 from fedcc.federation.engines.prompt_grid import PromptGrid
 from fedcc.federation.flower_runtime import retry_pulls_sooner
 
-__all__ = ["SuperLink", "flower_compat", "node_key"]
+__all__ = ["SuperLink", "flower_compat", "node_key", "node_number"]
 
 BUNDLE: Mapping[str, bytes] = {
     "pyproject.toml": b"""\
@@ -76,6 +77,11 @@ def node_key(path: Path) -> bytes:
     if not isinstance(key, EllipticCurvePublicKey):
         raise ConfigError(f"{path}: a node's key must be ECDSA on P-384. Admit the site again.")
     return public_key_to_bytes(key)
+
+
+def node_number(key: bytes) -> int:
+    """Return the number of the node with this public key: 64 bits of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(b"fedcc/node/v1" + key).digest()[:8], "big")
 
 
 class SuperLink:
@@ -150,7 +156,15 @@ class SuperLink:
             raise FedccError("the SuperLink started no run; its log says why.")
         return int(reply.run_id)
 
-    def carry_out(self, run: int, app: ServerApp, *, poll: float, wait: float) -> None:
+    def carry_out(
+        self,
+        run: int,
+        app: ServerApp,
+        *,
+        poll: float,
+        wait: float,
+        on_lost: Callable[[int], None],
+    ) -> None:
         """Take a run that was started and carry it out with an app of this installation.
 
         Runs that somebody else started on this machine end unserved.
@@ -160,6 +174,7 @@ class SuperLink:
             app: is called with a grid over this run's nodes.
             poll: seconds between two looks for replies.
             wait: seconds within which the SuperLink must hand the run over.
+            on_lost: called with the number of a node that was lost while a reply was awaited.
 
         Raises:
             TooFewSites: if it does not.
@@ -173,11 +188,13 @@ class SuperLink:
             )
             if not got.HasField("task"):
                 time.sleep(poll)
-            elif self._serve(got.token, run, app, poll):
+            elif self._serve(got.token, run, app, poll, on_lost):
                 return
         raise TooFewSites(f"the SuperLink did not hand over the run within {wait:g} seconds.")
 
-    def _serve(self, token: str, run: int, app: ServerApp, poll: float) -> bool:
+    def _serve(
+        self, token: str, run: int, app: ServerApp, poll: float, on_lost: Callable[[int], None]
+    ) -> bool:
         """Carry out the task of a token if it is that of the run; tell whether it was."""
         grid = HttpGrid(self._address, insecure=True, token=token)
         client = grid._runtime_client
@@ -193,7 +210,7 @@ class SuperLink:
             TaskIdentity.task_id, TaskIdentity.run_id = task.task_id, run
             TaskIdentity.node_id = context.node_id
             grid.set_run(run_from_proto(task.run))
-            app(PromptGrid(grid, poll), context)
+            app(PromptGrid(grid, poll, on_lost), context)
             status, details = SubStatus.COMPLETED, ""
             return True
         finally:

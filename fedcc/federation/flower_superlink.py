@@ -13,7 +13,6 @@ from fedcc.federation import flower_compat  # isort: split
 
 import asyncio
 import contextlib
-import hashlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -37,8 +36,9 @@ from flwr.superlink.main import create_app
 from flwr.superlink.servicer.fleet import fleet_handlers
 
 from fedcc.federation.fleet_gate import FleetGate, LocalGate, News
+from fedcc.federation.flower_runs import node_number
 
-__all__ = ["Listeners", "Nodes", "flower_compat", "node_number", "serve_superlink"]
+__all__ = ["Listeners", "Nodes", "flower_compat", "serve_superlink"]
 
 LOOPBACK = "127.0.0.1"
 LEAST_HEARTBEAT = 2  # seconds; Flower's own bound of 10 makes a dead node visible after 20 only
@@ -122,11 +122,6 @@ class Nodes:
                     self._state.create_node(
                         NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, LEAST_HEARTBEAT, name=site
                     )
-
-
-def node_number(key: bytes) -> int:
-    """Return the number of the node with this public key: 64 bits of its SHA-256."""
-    return int.from_bytes(hashlib.sha256(b"fedcc/node/v1" + key).digest()[:8], "big")
 
 
 _WANTED = threading.local()

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -73,17 +74,27 @@ FAULTS: dict[str, Callable[[Drill, str], None]] = {
 }
 
 
-def play(drill: Drill, fault: str, site: str, delay: float) -> tuple[float, float, int]:
+def noticed(drill: Drill, site: str, struck: datetime) -> float | None:
+    """Return the seconds until the aggregator noticed that a site was lost, if it did."""
+    for line in drill.log("hub"):
+        if line["event"] == "lost" and line["site"] == site:
+            seconds = (datetime.fromisoformat(line["time"]) - struck).total_seconds()
+            if seconds > 0:
+                return seconds
+    return None
+
+
+def play(drill: Drill, fault: str, site: str, delay: float) -> tuple[datetime, float, float, int]:
     """Play one fault in a run that goes on.
 
     Returns:
-        Seconds from the fault to the next round that closed, from the fault to the next round with
-        all sites (or the end of the run), and how many attempts were void.
+        When it struck; seconds from then to the next round that closed, and to the next one with
+        all sites (or the end of the run); how many attempts were void.
     """
     n_sites = len(drill.made.sites)
     drill.wait(lambda: len(drill.attempts()) >= 1, "the first round closes")
     time.sleep(delay)
-    before, struck = len(drill.attempts()), time.monotonic()
+    before, struck, when = len(drill.attempts()), time.monotonic(), datetime.now(UTC)
     FAULTS[fault](drill, site)
 
     def closed(least: int) -> bool:
@@ -96,7 +107,7 @@ def play(drill: Drill, fault: str, site: str, delay: float) -> tuple[float, floa
     drill.wait(lambda: closed(n_sites) or drill.outcome(), "all sites take part again")
     everybody = time.monotonic() - struck
     drill.wait(drill.outcome, "the run ends")
-    return first, everybody, sum(not line["closed"] for line in drill.attempts())
+    return when, first, everybody, sum(not line["closed"] for line in drill.attempts())
 
 
 def check(drill: Drill) -> str:
@@ -130,8 +141,11 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     lines = [f"$ python simulations/drills/onpremise_faults.py {' '.join(sys.argv[1:])}".strip()]
-    lines += ["", "| fault | at | next round, s | all sites, s | void | models at | verdict |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| fault | at | noticed, s | next round, s | all sites, s | void | models at | verdict |",
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)
     failed = 0
     names = ("hub", *site_names(args.sites))
@@ -145,14 +159,15 @@ def main() -> None:
                 if number:
                     drill.submit(args.rounds)
                 try:
-                    first, everybody, void = play(drill, fault, site, delay)
-                    wrong = check(drill)
+                    struck, first, everybody, void = play(drill, fault, site, delay)
+                    wrong, seconds = check(drill), noticed(drill, site, struck)
                 except TimeoutError as error:
                     first = everybody = float("nan")
-                    void, wrong = 0, str(error)
+                    void, wrong, seconds = 0, str(error), None
                 failed += bool(wrong)
+                seen = "" if seconds is None else f"{seconds:.1f}"
                 lines.append(
-                    f"| {fault} | {site} | {first:.1f} | {everybody:.1f} | {void} | "
+                    f"| {fault} | {site} | {seen} | {first:.1f} | {everybody:.1f} | {void} | "
                     f"{len(drill.models())} of {args.sites} | {wrong or 'ok'} |"
                 )
                 print(lines[-1], flush=True)

@@ -136,7 +136,8 @@ def send_hostile_bundle(play: Play, patch: pytest.MonkeyPatch) -> None:
         play.hostile_replies += grid.send_and_receive(messages, timeout=60.0)
 
     with flower_runs.SuperLink(places.port(), places.secret.read_bytes()) as link:
-        link.carry_out(link.start_run(), app, poll=0.05, wait=30.0)
+        run = link.start_run()
+        link.carry_out(run, app, poll=0.05, wait=30.0, on_lost=lambda number: None)
     patch.undo()
 
 

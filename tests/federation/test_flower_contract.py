@@ -11,7 +11,7 @@ from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkStat
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.supernode import fleet_http_connection, start_client_internal
 
-from fedcc.federation import flower_compat, flower_superlink, flower_supernode
+from fedcc.federation import flower_compat, flower_runs, flower_superlink, flower_supernode
 
 FEDERATION = Path(flower_compat.__file__).parent
 PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.serverapp")
@@ -89,7 +89,7 @@ def test_a_node_has_the_same_number_after_a_restart_and_a_strangers_key_has_none
     keys = {"lisbon": b"first key", "porto": b"second key"}
 
     assert numbers(keys) == numbers(keys)
-    assert numbers(keys) == {key: flower_superlink.node_number(key) for key in keys.values()}
+    assert numbers(keys) == {key: flower_runs.node_number(key) for key in keys.values()}
 
 
 def test_a_key_that_is_none_of_a_node_is_refused_by_name(tmp_path: Path) -> None:

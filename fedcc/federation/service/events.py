@@ -24,6 +24,7 @@ EVENTS = frozenset(
         "stopping",
         "nodes",  # the SuperLink knows these many
         "run_begins",
+        "lost",  # a site, while its reply was awaited
         "round",
         "run_ends",
         "refused",  # by this site

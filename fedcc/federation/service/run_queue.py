@@ -16,7 +16,7 @@ import httpx
 
 from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.errors import FedccError, Interrupted, TooFewSites
-from fedcc.federation.flower_runs import SuperLink
+from fedcc.federation.flower_runs import SuperLink, node_key, node_number
 from fedcc.federation.plans.signed_plan import read_plan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
@@ -139,8 +139,18 @@ class _Attempted:
         )
         started = self._link.start_run()
         self._link.carry_out(
-            started, app, poll=settings.poll_seconds, wait=settings.start_seconds / 2
+            started,
+            app,
+            poll=settings.poll_seconds,
+            wait=settings.start_seconds / 2,
+            on_lost=self._note_lost,
         )
+
+    def _note_lost(self, node: int) -> None:
+        """Log which site was lost."""
+        for path in self._home.nodes.glob("*.pub"):
+            if node_number(node_key(path)) == node:
+                events.emit("lost", {"run": self._run.plan.run, "site": path.stem})
 
     def _goes_on(self) -> bool:
         self._places.ticks.tick("asked")
