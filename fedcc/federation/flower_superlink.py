@@ -30,15 +30,15 @@ from flwr.common.constant import (
 )
 from flwr.server.superlink.linkstate import in_memory_linkstate
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NodeStatus
+from flwr.superlink import main as superlink_main
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
-from flwr.superlink.main import create_app
 from flwr.superlink.servicer.fleet import fleet_handlers
 
 from fedcc.federation.fleet_gate import FleetGate, LocalGate, News
 from fedcc.federation.flower_runs import node_number
 
-__all__ = ["Listeners", "Nodes", "flower_compat", "serve_superlink"]
+__all__ = ["Listeners", "Nodes", "flower_compat", "serve_superlink", "superlink_app"]
 
 LOOPBACK = "127.0.0.1"
 LEAST_HEARTBEAT = 2  # seconds; Flower's own bound of 10 makes a dead node visible after 20 only
@@ -71,7 +71,7 @@ def serve_superlink(listeners: Listeners, keys: Keys) -> None:
         FedccError: whatever `keys` raises the first time.
     """
     vars(fleet_handlers)["HEARTBEAT_MIN_INTERVAL"] = LEAST_HEARTBEAT
-    app = create_app(_lifespan(listeners), SuperLinkLifespan)
+    app = superlink_app(listeners)
     nodes = Nodes(app)
     nodes.admit(keys())
     news = News()
@@ -90,6 +90,36 @@ def serve_superlink(listeners: Listeners, keys: Keys) -> None:
     )
     outer.load()
     asyncio.run(_serve(_Server(inner), _Server(outer), listeners, lambda: nodes.admit(keys())))
+
+
+# Layers of Flower's application that log to plugins, trace and check licences that only its
+# enterprise edition has; here each would cost every request a task and do nothing.
+IDLE_LAYERS = frozenset(
+    (
+        "ControlSensitiveResponseMiddleware",
+        "ControlLicenseMiddleware",
+        "ControlEventLogMiddleware",
+        "FleetEventLogMiddleware",
+        "RuntimeTracingMiddleware",
+    )
+)
+
+
+def superlink_app(listeners: Listeners) -> FastAPI:
+    """Return Flower's application, with the layers that translate and authenticate requests.
+
+    Raises:
+        RuntimeError: if this is not the version of Flower that fedcc is pinned to.
+    """
+    layers = vars(superlink_main)["_get_middleware"]()
+    kept = [each for each in layers if each.cls.__name__ not in IDLE_LAYERS]
+    if len(layers) - len(kept) != len(IDLE_LAYERS):
+        raise RuntimeError("this version of Flower is not the one that fedcc is pinned to")
+    vars(superlink_main)["_get_middleware"] = lambda: kept
+    try:
+        return superlink_main.create_app(_lifespan(listeners), SuperLinkLifespan)
+    finally:
+        vars(superlink_main)["_get_middleware"] = lambda: layers
 
 
 class Nodes:

@@ -12,6 +12,7 @@ upload, sign, verify and unmask of a small churn model with everything on.
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS / "onpremise_exchange.txt")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # services and namespaces end too
     script = "simulations/benchmarks/onpremise_exchange.py"
     lines = [f"$ python {script} {' '.join(sys.argv[1:])}".strip(), ""]
     lines.append(f"{args.sites} sites, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     parser.add_argument("--out", type=Path, default=RESULTS / "onpremise_faults.txt")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # services and namespaces end too
     rng = random.Random(args.seed)
     lines = [f"$ python simulations/drills/onpremise_faults.py {' '.join(sys.argv[1:])}".strip()]
     lines += [

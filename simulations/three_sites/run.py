@@ -12,6 +12,7 @@ each site on the customers kept aside. With `--compare N`, N simulations of the 
 
 import argparse
 import csv
+import signal
 import sys
 import tempfile
 import time
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=0, metavar="N", help="simulations to follow")
     parser.add_argument("--out", type=Path, help="folder to keep everything in; must not exist")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # services and namespaces end too
     with tempfile.TemporaryDirectory() as temporary:
         root = args.out if args.out is not None else Path(temporary) / "example"
         root.mkdir(parents=True)

@@ -14,6 +14,14 @@ from flwr.supernode import fleet_http_connection, start_client_internal
 from fedcc.federation import flower_compat, flower_runs, flower_superlink, flower_supernode
 
 FEDERATION = Path(flower_compat.__file__).parent
+LISTENERS = flower_superlink.Listeners(
+    host="127.0.0.1",
+    port=1,
+    certificate=Path("/none"),
+    key=Path("/none"),
+    control_port=2,
+    secret=b"secret",
+)
 PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.serverapp")
 
 
@@ -43,17 +51,8 @@ def test_flower_still_has_the_waits_that_are_cut(monkeypatch: pytest.MonkeyPatch
     assert "time.sleep(3)" in inspect.getsource(start_client_internal.start_client_internal)
 
 
-def test_every_switch_of_the_superlink_is_set_knowingly(tmp_path: Path) -> None:
-    listeners = flower_superlink.Listeners(
-        host="127.0.0.1",
-        port=1,
-        certificate=tmp_path,
-        key=tmp_path,
-        control_port=2,
-        secret=b"secret",
-    )
-
-    config = flower_superlink._lifespan(listeners)
+def test_every_switch_of_the_superlink_is_set_knowingly() -> None:
+    config = flower_superlink._lifespan(LISTENERS)
 
     assert isinstance(config, SuperLinkLifespanConfig)
     assert config.enable_supernode_auth and not config.runtime_dependency_install
@@ -61,21 +60,20 @@ def test_every_switch_of_the_superlink_is_set_knowingly(tmp_path: Path) -> None:
     assert config.superexec_auth_secret == b"secret"
 
 
+def test_the_layers_that_translate_and_authenticate_are_kept() -> None:
+    kept = {
+        str(layer.cls.__name__)
+        for layer in flower_superlink.superlink_app(LISTENERS).user_middleware
+    }
+
+    assert {"NodeAuthMiddleware", "ProtobufTranslationMiddleware"} <= kept
+    assert "ControlAuthenticationMiddleware" in kept
+    assert not kept & flower_superlink.IDLE_LAYERS
+
+
 def test_a_node_has_the_same_number_after_a_restart_and_a_strangers_key_has_none() -> None:
     def numbers(keys: dict[str, bytes]) -> dict[bytes, int]:
-        app = flower_superlink.create_app(
-            flower_superlink._lifespan(
-                flower_superlink.Listeners(
-                    host="127.0.0.1",
-                    port=1,
-                    certificate=Path("/none"),
-                    key=Path("/none"),
-                    control_port=2,
-                    secret=b"secret",
-                )
-            ),
-            flower_superlink.SuperLinkLifespan,
-        )
+        app = flower_superlink.superlink_app(LISTENERS)
         nodes = flower_superlink.Nodes(app)
         nodes.admit(keys)
         state = app.state.linkstate_factory.state()

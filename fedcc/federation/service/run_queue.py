@@ -9,15 +9,18 @@ again, from its last closed round.
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
+from fedcc.crypto.statements import when
 from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.errors import FedccError, Interrupted, TooFewSites
 from fedcc.federation.flower_runs import SuperLink, node_key, node_number
-from fedcc.federation.plans.signed_plan import read_plan
+from fedcc.federation.plans.signed_plan import SignedPlan, read_plan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.service import events
@@ -32,8 +35,18 @@ from fedcc.training.checkpoints import write_json, write_whole
 class QueuedRun:
     """A run and the folder that the aggregator keeps of it."""
 
-    plan: RunPlan
+    signed: SignedPlan
     folder: Path
+
+    @property
+    def plan(self) -> RunPlan:
+        """What is carried out."""
+        return self.signed.plan
+
+    @property
+    def is_late(self) -> bool:
+        """Whether no site may begin it any more, and none has."""
+        return not self.folder.exists() and when(datetime.now(UTC)) > self.signed.valid_until
 
     @property
     def outcome(self) -> Path:
@@ -41,34 +54,52 @@ class QueuedRun:
         return self.folder / "outcome.json"
 
 
-def queued_runs(home: AggregatorHome) -> list[QueuedRun]:
+def queued_runs(
+    home: AggregatorHome, refuse: Callable[[Path, FedccError], None]
+) -> list[QueuedRun]:
     """Return the runs that have no outcome, oldest plan first.
 
-    Raises:
-        FedccError: if a plan's file is damaged, or not signed by the admin.
+    Args:
+        home: whose folder of plans is read.
+        refuse: called with each file that holds no plan of the admin; the others count all the
+            same.
     """
-    mark = home.values.admin.fingerprint
-    signed = [read_plan(path, mark) for path in home.plans.glob("*.plan.json")]
     found = []
-    for one in sorted(signed, key=lambda each: (each.submitted_at, each.plan.run)):
-        run = QueuedRun(one.plan, home.state / "runs" / one.plan.run)
+    for path in home.plans.glob("*.plan.json"):
+        try:
+            signed = read_plan(path, home.values.admin.fingerprint)
+        except FedccError as error:
+            refuse(path, error)
+            continue
+        run = QueuedRun(signed, home.state / "runs" / signed.plan.run)
         if not run.outcome.exists():
             found.append(run)
-    return found
+    return sorted(found, key=lambda run: (run.signed.submitted_at, run.plan.run))
 
 
 def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) -> None:
-    """Carry out every run that is queued, for ever.
+    """Carry out every run that is queued, for ever; one that lacks sites lets the others go first.
 
     Raises:
-        FedccError: if the SuperLink cannot be used, or a file of this folder is damaged.
+        FedccError: if the SuperLink cannot be used.
     """
+    refused: set[Path] = set()
+    tried: dict[str, float] = {}
+
+    def refuse(path: Path, error: FedccError) -> None:
+        if path not in refused:
+            refused.add(path)
+            fields = {"error": type(error).__name__, "reason": str(error)}
+            events.emit("refused", fields)
+
     with SuperLink(places.port(), places.secret.read_bytes()) as link:
         link.wait(settings.start_seconds)
         events.emit("ready", {"consortium": home.values.consortium})
         while True:
             places.ticks.tick("asked")
-            for run in queued_runs(home)[:1]:
+            queued = queued_runs(home, refuse)
+            for run in sorted(queued, key=lambda run: tried.get(run.plan.run, 0.0))[:1]:
+                tried[run.plan.run] = time.monotonic()
                 _Attempted(home, places, settings, link, run).carry_out()
             time.sleep(settings.poll_seconds * 5)
 
@@ -90,6 +121,9 @@ class _Attempted:
     def carry_out(self) -> None:
         """Begin or resume; note the outcome if there is one."""
         plan, folder = self._run.plan, self._run.folder
+        if self._run.is_late:
+            self._end(TooFewSites(f"the plan was valid until {self._run.signed.valid_until}."))
+            return
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "plan.json", plan.to_json().encode() + b"\n")
         place: dict[str, events.Value] = {"run": plan.run}
@@ -109,6 +143,7 @@ class _Attempted:
         self._end(None)
 
     def _end(self, error: FedccError | None) -> None:
+        self._run.folder.mkdir(parents=True, exist_ok=True)
         outcome = "completed" if error is None else error.outcome
         text = None if error is None else str(error)
         write_json(self._run.outcome, {"outcome": outcome, "reason": text})
