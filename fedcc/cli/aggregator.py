@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcc.cli.aggregator_run import add_run
-from fedcc.cli.parts import add_command, add_part, print_result
+from fedcc.cli.parts import add_command, add_part, add_unit_part, print_result, print_unit
 from fedcc.cli.unlocking import add_unlock_options, new_unlocker, unlocked
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     renew = add_part(parts, "renew", "make a new server certificate", run_renew)
     for part in (init, admit, revoke, renew):
         add_unlock_options(part)
+    add_unit_part(parts, run_systemd)
 
 
 def run_init(args: argparse.Namespace) -> int:
@@ -158,3 +160,12 @@ def _print_roster(home: "AggregatorHome", roster: "Roster", args: argparse.Names
     for one in roster.sites:
         print(f"  {one.site}  {one.organisation}  send it {bundles[one.site]}")
     return 0
+
+
+def run_systemd(args: argparse.Namespace) -> int:
+    """Print or write the systemd unit."""
+    from fedcc.deployment.aggregator_file import AggregatorHome
+    from fedcc.deployment.systemd import aggregator_unit
+
+    home = AggregatorHome.open(args.folder)
+    return print_unit(aggregator_unit(home, user=args.user, program=Path(sys.executable)), args)

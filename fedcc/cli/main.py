@@ -5,7 +5,19 @@ import os
 import sys
 from collections.abc import Sequence
 
-from fedcc.cli import aggregator, data, keys, ledger, plan, predict, run, simulate, site
+from fedcc.cli import (
+    aggregator,
+    bundle,
+    data,
+    doctor,
+    keys,
+    ledger,
+    plan,
+    predict,
+    run,
+    simulate,
+    site,
+)
 from fedcc.errors import FedccError
 from fedcc.version import __version__
 
@@ -28,6 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
     keys.add_parser(commands)
     site.add_parser(commands)
     run.add_parser(commands)
+    doctor.add_parser(commands)
+    bundle.add_parser(commands)
     aggregator.add_parser(commands)
     return parser
 

@@ -4,6 +4,10 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fedcc.deployment.systemd import Unit
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -47,3 +51,25 @@ def print_result(values: Mapping[str, object], text: str, *, as_json: bool) -> i
     """Print a result as JSON or as text; return exit code 0."""
     print(json.dumps(values, indent=2) if as_json else text)
     return 0
+
+
+def add_unit_part(
+    parts: "argparse._SubParsersAction[argparse.ArgumentParser]", run: Run
+) -> argparse.ArgumentParser:
+    """Add the part `systemd`."""
+    part = add_part(parts, "systemd", "print a hardened systemd unit", run)
+    part.add_argument("--user", required=True, metavar="USER", help="unprivileged, owns the folder")
+    part.add_argument("--out", type=Path, metavar="DIR", help="write it there under its own name")
+    return part
+
+
+def print_unit(unit: "Unit", args: argparse.Namespace) -> int:
+    """Print a unit, or write it into a folder; return exit code 0."""
+    from fedcc.crypto.private_files import create_new
+
+    if args.out is not None:
+        create_new(args.out / unit.name, unit.text.encode(), mode=0o644)
+        return print_result(
+            {"unit": str(args.out / unit.name)}, f"{args.out / unit.name}", as_json=args.json
+        )
+    return print_result({"name": unit.name, "text": unit.text}, unit.text, as_json=args.json)

@@ -45,6 +45,8 @@ def run_plans(args: argparse.Namespace) -> int:
         print(json.dumps([_record(one) for one in found], indent=2))
         return 0
     print("\n\n".join("\n".join(_lines(one)) for one in found) or "no plan has come in yet")
+    for error in desk.unreadable().values():
+        print(f"NOT READ: {error}")
     return 0
 
 

@@ -1,11 +1,12 @@
 """`fedcc site`: a site on premise, as its operator sets it up and keeps it."""
 
 import argparse
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fedcc.cli import plans
-from fedcc.cli.parts import add_command, add_part, print_result
+from fedcc.cli.parts import add_command, add_part, add_unit_part, print_result, print_unit
 from fedcc.cli.site_run import add_run
 from fedcc.cli.unlocking import add_unlock_options, given_unlocker, new_unlocker, unlocked
 
@@ -46,6 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         add_unlock_options(part)
     plans.add_parts(parts)
     add_run(parts)
+    add_unit_part(parts, run_systemd)
 
 
 def run_init(args: argparse.Namespace) -> int:
@@ -120,3 +122,12 @@ def run_install(args: argparse.Namespace) -> int:
             "in the other, then run fedcc doctor site"
         )
     return print_result(values, "\n".join(lines), as_json=args.json)
+
+
+def run_systemd(args: argparse.Namespace) -> int:
+    """Print or write the systemd unit."""
+    from fedcc.deployment.site_file import SiteHome
+    from fedcc.deployment.systemd import site_unit
+
+    home = SiteHome.open(args.folder)
+    return print_unit(site_unit(home, user=args.user, program=Path(sys.executable)), args)

@@ -152,11 +152,18 @@ def admit(
         now: when.
 
     Raises:
-        ConfigError: if organisation or fingerprint is missing or cannot be used.
+        ConfigError: if organisation or fingerprint is missing, cannot be used or contradicts the
+            roster.
         ProtocolError: if the request is not the site's own, or its key may not take part.
         EnvelopeError: if one of its keys is in use at another site.
     """
     roster = read_roster(home.roster, fingerprint(admin.public))
+    known = roster.organisations().get(request.site)
+    if known is not None and organisation not in (None, known):
+        raise ConfigError(
+            f"{request.site} belongs to {known} in the roster, and a signed roster does not change "
+            "that. Leave --organisation out, or revoke the site and admit a new one."
+        )
     if roster.identities().get(request.site) != request.identity:
         roster = _with_request(roster, request, organisation, read_aloud, now)
     nodes = {**known_nodes(home), request.site: request.node}

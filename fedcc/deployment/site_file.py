@@ -11,11 +11,10 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fedcc import config
 from fedcc.deployment.parts import Health, Limits, check_port, yaml_in
-from fedcc.deployment.time_windows import Window
+from fedcc.deployment.time_windows import Window, zone_of
 
 NAME = "site.yaml"
 Task = Literal["churn", "intent"]
@@ -61,12 +60,7 @@ class Network:
         rate = self.max_kilobytes_per_second
         if rate is not None and not rate > 0:
             raise ValueError(f"max_kilobytes_per_second must be > 0 or null, got {rate:g}")
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(
-                f"time_zone '{self.time_zone}' is not known here; use a name such as Europe/Lisbon"
-            ) from None
+        zone_of(self.time_zone)
 
 
 def _check_proxy(proxy: str) -> None:

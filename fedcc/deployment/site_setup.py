@@ -109,12 +109,15 @@ def install(
         now: when.
 
     Raises:
-        ConfigError: if the fingerprint is missing, or a file cannot be written.
+        ConfigError: if the fingerprint is missing, `unlock` comes too late, or a file cannot be
+            written.
         RecordError: if bundle or keys cannot be read.
         EnvelopeError: if the bundle was altered.
         ProtocolError: if it is of another admin or site, names other keys, or its roster is older.
     """
     home = SiteHome.open(folder) if (folder / NAME).exists() else None
+    if home is not None and unlock is not None:
+        raise ConfigError(f"--unlock is for the first bundle: edit keys.unlock in {home.file}.")
     bundle = read_bundle(path, _trusted_mark(home, read_aloud), now)
     at = _keys_named(folder, bundle, path)
     if home is not None:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Literal, get_args
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
@@ -40,6 +40,23 @@ class Window:
         return (today in self.days and at >= begin) or (yesterday in self.days and at < end)
 
 
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its IANA name; UTC needs no data base of zones.
+
+    Raises:
+        ValueError: if it is not known here.
+    """
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"time_zone '{name[:60]}' is not known here; use a name such as Europe/Lisbon, and "
+            "install the system's tzdata"
+        ) from None
+
+
 def is_open(windows: Sequence[Window], time_zone: str, now: datetime) -> bool:
     """Tell whether a site may compute now; without windows always.
 
@@ -50,5 +67,5 @@ def is_open(windows: Sequence[Window], time_zone: str, now: datetime) -> bool:
     """
     if now.utcoffset() is None:
         raise ValueError("now must have a time zone")
-    local = now.astimezone(ZoneInfo(time_zone))
+    local = now.astimezone(zone_of(time_zone))
     return not windows or any(window.holds(local) for window in windows)

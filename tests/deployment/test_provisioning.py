@@ -345,3 +345,21 @@ def test_the_sites_own_settings_survive_a_new_bundle(made: Installation) -> None
     take(made, "lisbon")
 
     assert file.read_text() == edited
+
+
+def test_what_the_second_bundle_cannot_change_is_refused(made: Installation) -> None:
+    with pytest.raises(ConfigError, match="edit keys.unlock"):
+        install(
+            made.sites["lisbon"],
+            made.bundle("lisbon"),
+            read_aloud=None,
+            unlock=Path("other"),
+            now=NOW,
+        )
+
+
+def test_an_organisation_does_not_change_on_the_way(made: Installation) -> None:
+    request = read_request(made.sites["lisbon"] / "lisbon.request.json")
+
+    with pytest.raises(ConfigError, match="belongs to north"):
+        admit(made.hub, made.admin, request, organisation="east", read_aloud=None, now=NOW)

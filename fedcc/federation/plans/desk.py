@@ -13,6 +13,7 @@ from fedcc.crypto.consortium import Roster, read_roster
 from fedcc.crypto.key_file import Identity, read_key
 from fedcc.crypto.private_files import create_new
 from fedcc.crypto.statements import read_public
+from fedcc.deployment.own_data import own_data
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, FedccError, ProtocolError
 from fedcc.federation.plans.decisions import (
@@ -30,7 +31,6 @@ from fedcc.federation.plans.review import (
     SiteView,
     approving_rule,
     check_plan,
-    own_data,
     trusted_identities,
 )
 from fedcc.federation.plans.signed_plan import SignedPlan, parse_plan, read_plan
@@ -103,13 +103,26 @@ class Desk:
         return signed
 
     def plans(self) -> list[SignedPlan]:
-        """Return all plans that came in, oldest first.
-
-        Raises:
-            FedccError: if one was altered.
-        """
-        found = [read_plan(path, self.mark) for path in self.home.plans.glob("*.plan.json")]
+        """Return all plans that came in and can be read, oldest first; see `unreadable`."""
+        found = [one for one in self._files().values() if isinstance(one, SignedPlan)]
         return sorted(found, key=lambda one: (one.submitted_at, one.plan.run))
+
+    def unreadable(self) -> dict[Path, FedccError]:
+        """Return what else lies there, and why: altered, or written for another version.
+
+        Nothing in such a file counts, and it keeps no other plan from being decided on.
+        """
+        found = self._files().items()
+        return {path: one for path, one in found if not isinstance(one, SignedPlan)}
+
+    def _files(self) -> dict[Path, SignedPlan | FedccError]:
+        found: dict[Path, SignedPlan | FedccError] = {}
+        for path in sorted(self.home.plans.glob("*.plan.json")):
+            try:
+                found[path] = read_plan(path, self.mark)
+            except FedccError as error:
+                found[path] = error
+        return found
 
     def look(self, signed: SignedPlan, now: datetime) -> PlanOnDesk:
         """Return how things stand with a plan."""

@@ -12,15 +12,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fedcc import config
 from fedcc.crypto.consortium import Roster
 from fedcc.data.spec import DataSpec
+from fedcc.deployment.own_data import data_spec
 from fedcc.deployment.site_file import SiteFile, StandingApproval
 from fedcc.errors import ConfigError, PolicyViolation, ProtocolError
 from fedcc.federation.plans.decisions import Decision, check_next, last_approved, last_of
 from fedcc.federation.plans.differences import changed_fields
 from fedcc.federation.plans.signed_plan import SignedPlan
-from fedcc.federation.plans.submission import LOCAL_DATA
 from fedcc.federation.settings import data_sha256
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.privacy.accounting import ThreeEpsilons, three_epsilons
@@ -39,30 +38,6 @@ class SiteView:
     ledger: Path
     data: Mapping[str, DataSpec]  # the site's own data YAMLs, by name
     decisions: Sequence[Decision]
-
-
-def own_data(values: SiteFile, folder: Path) -> dict[str, DataSpec]:
-    """Return the data YAMLs that a site's file names, without opening any data.
-
-    Raises:
-        ConfigError: if one cannot be composed.
-    """
-    found = {}
-    for one in values.data:
-        extra = None if one.config_dir is None else folder / one.config_dir
-        composed = config.compose("simulate", [f"data={one.name}"], extra)
-        found[one.name] = data_spec(composed["data"])
-    return found
-
-
-def data_spec(values: Mapping[str, Any]) -> DataSpec:
-    """Return the data YAML in composed settings, without what a simulation does with it.
-
-    Raises:
-        ConfigError: if it is none.
-    """
-    kept = {key: value for key, value in values.items() if key not in LOCAL_DATA}
-    return config.build(DataSpec, kept, "data")
 
 
 def check_plan(view: SiteView, signed: SignedPlan, now: datetime) -> None:

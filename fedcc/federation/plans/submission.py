@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fedcc.crypto.consortium import Roster
+from fedcc.deployment.own_data import LOCAL_KEYS
 from fedcc.errors import ConfigError
 from fedcc.federation import planning
 from fedcc.federation.features import build_recipe
@@ -21,14 +22,12 @@ from fedcc.federation.simulated_data import task_of
 # Groups of `simulate.yaml` that a plan fixes; what is left is each machine's own.
 PUBLIC_GROUPS = ("task", "data", "model", "encoder", "training", "privacy", "crypto", "rounds")
 PUBLIC_FEDERATION = ("timeout_seconds", "join_timeout_seconds", "reply_seconds")
-# Keys of the data YAML that say how a simulation deals out rows, or where a file lies.
-LOCAL_DATA = ("path", "partition", "alpha", "min_rows", "split_seed")
 
 
 def public_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of composed settings that is the same at all sites; no path is in it."""
     kept = {key: values[key] for key in PUBLIC_GROUPS}
-    data = {key: value for key, value in values["data"].items() if key not in LOCAL_DATA}
+    data = {key: value for key, value in values["data"].items() if key not in LOCAL_KEYS}
     kept["data"] = {**data, "source": {**data["source"], "path": None}}
     kept["federation"] = {key: values["federation"][key] for key in PUBLIC_FEDERATION}
     return kept

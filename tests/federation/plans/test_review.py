@@ -222,8 +222,22 @@ def test_a_plan_that_was_altered_on_the_desk_is_noticed(
     path = next(made.home("lisbon").plans.glob("*.json"))
     path.write_bytes(path.read_bytes().replace(b"north-telco", b"south-telco"))
 
-    with pytest.raises(ProtocolError):
-        desk_of(made).plans()
+    desk = desk_of(made)
+    (error,) = desk.unreadable().values()
+    assert desk.plans() == [] and "not signed by the admin" in str(error)
+    with pytest.raises(ConfigError, match="name one plan"):
+        desk.find(signed.sha256[:8])
+
+
+def test_a_plan_that_cannot_be_read_keeps_no_other_from_being_decided_on(
+    made: Installation, signed: SignedPlan
+) -> None:
+    """As after an upgrade, when plans of the version before are still there."""
+    send(made, signed)
+    (made.home("lisbon").plans / "old.plan.json").write_text("{}")
+
+    approve(made, signed)
+    assert desk_of(made).check_approved(signed).action == "approve"
 
 
 RULE = (
