@@ -1,13 +1,11 @@
-"""How a service says how it is: `/livez` and `/readyz` on loopback, Prometheus, systemd.
+"""How a service says how it is: `/livez` and `/readyz` on loopback, numbers for Prometheus.
 
 Nothing here tells more than that something works and how often it did: no name, no row, no metric
 of a model.
 """
 
 import http.server
-import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -88,17 +86,3 @@ def write_metrics(path: Path, values: Mapping[str, tuple[str, float]]) -> None:
         kind = "counter" if name.endswith("_total") else "gauge"
         lines += [f"# HELP {name} {explained}", f"# TYPE {name} {kind}", f"{name} {value:.10g}"]
     write_whole(path, ("\n".join(lines) + "\n").encode())
-
-
-def notify_systemd(state: str) -> None:
-    """Tell systemd, if it started this process: `READY=1`, `WATCHDOG=1` or `STOPPING=1`."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as there:
-        try:
-            there.sendto(state.encode(), address)
-        except OSError:
-            pass  # systemd is gone; it will notice

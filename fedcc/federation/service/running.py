@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedcc.deployment.notifying import Notifier
 from fedcc.deployment.parts import Health as HealthPlaces
 from fedcc.errors import ConfigError, EnvelopeError, FedccError, RecordError
 from fedcc.federation.service import events
-from fedcc.federation.service.health import Health, notify_systemd, write_metrics
+from fedcc.federation.service.health import Health, write_metrics
 from fedcc.federation.service.places import Places
 from fedcc.federation.service.settings import ServiceSettings
 from fedcc.federation.service.supervisor import Child, Group, Supervisor, only_one
@@ -48,7 +49,7 @@ def run_service(service: Service, settings: ServiceSettings) -> None:
             signal.signal(number, lambda *_: running.supervisor.stop.set())
         with Health(service.health.port, running.is_ready):
             code, reason = running.supervisor.run()
-        notify_systemd("STOPPING=1")
+        running.notifier.stopping()
     if code:
         raise ERRORS[code](reason or f"a process ended with code {code} at its start.")
 
@@ -62,8 +63,14 @@ class _Running:
         self._began = time.monotonic()
         self._was_ready = False
         self._written = 0.0
+        self.notifier = Notifier()
         self.supervisor = Supervisor(
-            self._children, service.places.folder, settings, self._stuck, self._each_second
+            self._children,
+            service.places.folder,
+            settings,
+            self._stuck,
+            self._each_second,
+            lambda: self.notifier.alive("starts its processes again"),
         )
 
     def _children(self) -> list[Child]:
@@ -110,9 +117,9 @@ class _Running:
         if ready != self._was_ready:
             self._was_ready = ready
             events.emit("ready" if ready else "not_ready", {})
-            if ready:
-                notify_systemd("READY=1")
-        notify_systemd("WATCHDOG=1")
+        # Started is one thing; whether the other end answers is /readyz's to tell.
+        self.notifier.ready()
+        self.notifier.alive("ready" if ready else "waits for the other end")
         file, now = self._service.health.metrics_file, time.monotonic()
         if file is not None and now - self._written > self._settings.metrics_seconds:
             self._written = now

@@ -141,6 +141,7 @@ class Supervisor:
         settings: ServiceSettings,
         is_stuck: Callable[[], str | None],
         each_second: Callable[[Group], None],
+        while_waiting: Callable[[], None],
     ) -> None:
         """Prepare.
 
@@ -150,9 +151,11 @@ class Supervisor:
             settings: times.
             is_stuck: says what does not go on any more, or `None`.
             each_second: called with the running group about once a second.
+            while_waiting: called about once a second while none runs.
         """
         self._children, self._private, self._settings = children, private, settings
         self._is_stuck, self._each_second = is_stuck, each_second
+        self._while_waiting = while_waiting
         self.stop = threading.Event()
         self.restarts = 0
 
@@ -178,7 +181,10 @@ class Supervisor:
                 pause = self._settings.restart_seconds
             self.restarts += 1
             events.emit("restart", {"process": name, "code": code, "seconds": round(pause, 1)})
-            self.stop.wait(pause)
+            until = time.monotonic() + pause
+            while not self.stop.is_set() and time.monotonic() < until:
+                self._while_waiting()
+                self.stop.wait(min(1.0, pause))
             pause = min(2 * pause, self._settings.most_restart_seconds)
         return 0, ""
 

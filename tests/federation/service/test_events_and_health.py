@@ -11,7 +11,7 @@ import pytest
 
 from fedcc.errors import ConfigError
 from fedcc.federation.service import events
-from fedcc.federation.service.health import Health, notify_systemd, write_metrics
+from fedcc.federation.service.health import Health, write_metrics
 from fedcc.federation.service.places import Places
 from fedcc.federation.service.ticks import Ticks
 
@@ -95,17 +95,6 @@ def test_metrics_are_written_in_prometheus_text_format(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="name of a metric"):
         write_metrics(path, {"customers of lisbon": ("No.", 1.0)})
-
-
-def test_systemd_is_told_when_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    notify_systemd("READY=1")  # nobody listens
-    address = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
-        there.bind(address)
-        monkeypatch.setenv("NOTIFY_SOCKET", address)
-        notify_systemd("WATCHDOG=1")
-
-        assert there.recv(100) == b"WATCHDOG=1"
 
 
 def test_a_tick_has_an_age_until_it_is_forgotten(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_when_one_process_ends_the_others_are_ended_and_all_are_started_again(
     tmp_path: Path,
 ) -> None:
     starts: list[int] = []
+    waited: list[int] = []
 
     def children() -> list[Child]:
         starts.append(1)
@@ -71,10 +72,12 @@ def test_when_one_process_ends_the_others_are_ended_and_all_are_started_again(
         SETTINGS,
         lambda: None,
         lambda group: supervised.stop.set() if len(starts) == 2 else None,
+        lambda: waited.append(1),
     )
     assert supervised.run() == (0, "")
 
     assert supervised.restarts == 1
+    assert waited  # the watchdog hears of it
     assert (tmp_path / "1").exists()
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert str(tmp_path) not in running
@@ -86,7 +89,12 @@ def test_an_end_at_the_start_for_which_a_person_is_needed_is_not_tried_again(
     event = {"time": "2026-01-01T00:00:00+00:00", "event": "refused", "reason": "no such key"}
     code = f"import time; print({json.dumps(event)!r}, flush=True); time.sleep(0.5); exit(6)"
     supervised = Supervisor(
-        lambda: [child("supernode", code)], tmp_path, SETTINGS, lambda: None, lambda group: None
+        lambda: [child("supernode", code)],
+        tmp_path,
+        SETTINGS,
+        lambda: None,
+        lambda group: None,
+        lambda: None,
     )
 
     assert supervised.run() == (6, "no such key")
@@ -100,6 +108,7 @@ def test_what_is_stuck_is_started_again(tmp_path: Path) -> None:
         SETTINGS,
         lambda: next(stuck, None),
         lambda group: supervised.stop.set() if supervised.restarts else None,
+        lambda: None,
     )
     supervised.run()
 
