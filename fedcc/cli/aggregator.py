@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedcc.cli.aggregator_run import add_run
 from fedcc.cli.parts import add_command, add_part, add_unit_part, print_result, print_unit
 from fedcc.cli.unlocking import add_unlock_options, new_unlocker, unlocked
 
@@ -47,6 +48,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     admit.add_argument("--fingerprint", metavar="TEXT", help="as the site read it over the phone")
     revoke = add_part(parts, "revoke", "take a site out for good", run_revoke)
     revoke.add_argument("site", metavar="SITE", help="its name")
+    add_run(parts)
     renew = add_part(parts, "renew", "make a new server certificate", run_renew)
     for part in (init, admit, revoke, renew):
         add_unlock_options(part)

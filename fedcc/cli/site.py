@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedcc.cli import plans
 from fedcc.cli.parts import add_command, add_part, add_unit_part, print_result, print_unit
+from fedcc.cli.site_run import add_run
 from fedcc.cli.unlocking import add_unlock_options, given_unlocker, new_unlocker, unlocked
 
 EXAMPLES = """\
@@ -45,6 +46,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     for part in (init, rotate):
         add_unlock_options(part)
     plans.add_parts(parts)
+    add_run(parts)
     add_unit_part(parts, run_systemd)
 
 

@@ -41,6 +41,15 @@ def unlocked(path: Path, args: argparse.Namespace) -> "Identity":
     return locked.unlock(unlocker or _ask(f"Passphrase of {path}: "))
 
 
+def ask_unlocker(path: Path, args: argparse.Namespace) -> "Unlocker":
+    """Return what the options name, or the passphrase that is typed for a key file.
+
+    Raises:
+        FedccError: see `given_unlocker`.
+    """
+    return given_unlocker(args) or _ask(f"Passphrase of {path}: ")
+
+
 def new_unlocker(args: argparse.Namespace) -> "Unlocker":
     """Return what a new key is to be locked with; a passphrase is typed twice.
 

@@ -31,6 +31,10 @@ __all__ = ["flower_compat", "run_superlink", "run_supernode", "retry_pulls_soone
 Answer = Callable[[Message, Context], Message]
 
 
+def _nothing() -> None:
+    return None
+
+
 def retry_pulls_sooner(seconds: float) -> None:
     """Cut the first wait (1 s) before a pull whose object is still on its way is tried again."""
     for function in (
@@ -65,7 +69,13 @@ def run_supernode(poll: float) -> None:
     flower_supernode()
 
 
-def serve_tasks(address: str, secret_file: Path, answer: Answer, poll: float) -> None:
+def serve_tasks(
+    address: str,
+    secret_file: Path,
+    answer: Answer,
+    poll: float,
+    tick: Callable[[], None] = _nothing,
+) -> None:
     """Take a SuperNode's messages for ever and answer them with code of this installation.
 
     The app bundle that came with a run is dropped unread. An exception of `answer` leaves the site
@@ -76,6 +86,7 @@ def serve_tasks(address: str, secret_file: Path, answer: Answer, poll: float) ->
         secret_file: the secret shared with the SuperNode.
         answer: called with each message and its context.
         poll: seconds between two looks for a message.
+        tick: called before each look.
     """
     retry_pulls_sooner(poll)
     queue = _connect(
@@ -86,6 +97,7 @@ def serve_tasks(address: str, secret_file: Path, answer: Answer, poll: float) ->
         ),
     )
     while True:
+        tick()
         got = queue.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         if got.HasField("task"):
             _serve_task(_connect(address, RuntimeTokenHttpInterceptor(got.token)), answer)

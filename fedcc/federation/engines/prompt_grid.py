@@ -5,7 +5,7 @@ on one machine. What is sent and what is received stays the same.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -13,12 +13,24 @@ from flwr.serverapp import Grid
 from fedcc.federation.flower_compat import Run
 
 
+def _nobody_asks(node: int) -> None:
+    return None
+
+
 class PromptGrid(Grid):
     """Another grid, with its own waiting."""
 
-    def __init__(self, grid: Grid, poll: float) -> None:
-        """Wrap `grid` and look for replies every `poll` seconds."""
-        self._grid, self._poll = grid, poll
+    def __init__(
+        self, grid: Grid, poll: float, on_lost: Callable[[int], None] = _nobody_asks
+    ) -> None:
+        """Wrap `grid`.
+
+        Args:
+            grid: that carries the messages.
+            poll: seconds between two looks for replies.
+            on_lost: called with a node from which an error came instead of a reply.
+        """
+        self._grid, self._poll, self._on_lost = grid, poll, on_lost
 
     def set_run(self, run: Run) -> None:
         """Set Flower's record of the run."""
@@ -56,12 +68,17 @@ class PromptGrid(Grid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Sequence[Message]:
         """Send messages and return the replies that came in time."""
-        waiting = {i for i in self.push_messages(list(messages)) if i}
+        listed = list(messages)
+        waiting = {i for i in self.push_messages(listed) if i}
+        node_of = {each.metadata.message_id: each.metadata.dst_node_id for each in listed}
         deadline = None if timeout is None else time.monotonic() + timeout
         replies: list[Message] = []
         while waiting and (deadline is None or time.monotonic() <= deadline):
             came = list(self.pull_messages(waiting))
             replies += came
+            for reply in came:
+                if reply.has_error():  # its own sender is not the node
+                    self._on_lost(node_of.get(reply.metadata.reply_to_message_id, 0))
             waiting -= {reply.metadata.reply_to_message_id for reply in came}
             if waiting and not came:
                 time.sleep(self._poll)

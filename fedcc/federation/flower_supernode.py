@@ -1,0 +1,247 @@
+"""A site's SuperNode as it runs on premise; private names of flwr 1.41.
+
+TLS and the node's key are not options here. What Flower waits for is cut: a dead node is noticed
+after twice the heartbeat, and a connection that broke is tried again every few seconds. A node that
+comes back signs off first, so that whatever its predecessor had taken is reported as lost at once
+instead of being waited for.
+"""
+
+from fedcc.federation import flower_compat  # isort: split
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest
+from flwr.supercore import heartbeat
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.retry import http_retry
+from flwr.supernode import fleet_http_connection
+from flwr.supernode import main as runtime_main
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
+from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
+from fedcc.federation.flower_runtime import run_supernode
+
+__all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
+
+REFUSED = 412  # what a SuperLink answers to a key that it does not know, or that is in use
+SIGNED_OFF_SECONDS = 1.5  # the aggregator looks for lost messages more often than that
+RETRY_SECONDS = 3.0  # longest wait before a broken connection is tried again; Flower's is 20
+HELD_SECONDS = 1.0  # that a question for work is held
+HELD_LOOK_SECONDS = 0.02
+BEAT_CALL_SECONDS = 1.0  # what Flower takes off the interval between two heartbeats, for the call
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """How a site's node reaches the aggregator and the site's own process reaches the node."""
+
+    address: str  # host:port of the aggregator
+    ca: Path
+    key: Path
+    port: int  # of the runtime API, on loopback
+    secret_file: Path
+    poll: float  # seconds between two looks for a message
+    heartbeat: float  # seconds; a node is taken for dead after twice as many
+    bytes_per_second: float | None  # of what is sent; `None` for no limit
+
+
+def private_key(path: Path) -> EllipticCurvePrivateKey:
+    """Return a node's private key.
+
+    Raises:
+        ConfigError: if the file holds none.
+    """
+    try:
+        key = load_ssh_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "not a private key in OpenSSH's format"
+        raise ConfigError(f"keys.node: {path}: {reason}.") from None
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise ConfigError(f"keys.node: {path}: a node's key must be ECDSA on P-384.")
+    return key
+
+
+def sign_off(
+    node: NodeSettings,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait for the aggregator, and tell it that whatever this node had taken is lost.
+
+    Raises:
+        EnvelopeError: if whoever answers is not the aggregator that `ca` vouches for, or speaks no
+            TLS.
+        ProtocolError: if the aggregator does not know this node's key.
+        ConfigError: if key or authority cannot be read.
+    """
+    key = private_key(node.key)
+    # Flower: still alive for up to two heartbeats after it was killed.
+    patience = clock() + 3 * node.heartbeat
+    with _client(node, key) as client:
+        request = ActivateNodeRequest(
+            public_key=public_key_to_bytes(key.public_key()), heartbeat_interval=node.heartbeat
+        )
+        while True:
+            try:
+                number = client.ActivateNode(request).node_id
+                client.DeactivateNode(DeactivateNodeRequest(node_id=number))
+                break
+            except httpx.HTTPStatusError as error:
+                _check_admitted(error.response.status_code, clock() > patience)
+            except httpx.TransportError as error:
+                _check_trusted(error, node)
+            sleep(1.0)
+    sleep(SIGNED_OFF_SECONDS)
+
+
+def _client(node: NodeSettings, key: EllipticCurvePrivateKey) -> FleetHttpClient:
+    try:
+        return FleetHttpClient.from_server_address(
+            node.address,
+            False,
+            node.ca.read_bytes(),
+            interceptors=[
+                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                NodeAuthHttpInterceptor(key, key.public_key()),
+            ],
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "holds no certificate"
+        raise ConfigError(f"aggregator.ca: {node.ca}: {reason}.") from None
+
+
+def _check_admitted(status: int, is_late: bool) -> None:
+    if status in (401, 403) or (status == REFUSED and is_late):
+        raise ProtocolError(
+            "the aggregator refuses this site's node: its key is not admitted, another process "
+            "uses it, or this machine's clock is off by more than a few seconds. Compare "
+            "fingerprints with the aggregator's operator, and the time."
+        )
+
+
+def _check_trusted(error: httpx.TransportError, node: NodeSettings) -> None:
+    text = str(error).lower()
+    if any(word in text for word in ("certificate", "ssl", "tls")):
+        raise EnvelopeError(
+            f"{node.address} does not prove to be the aggregator: its certificate is not one of "
+            f"{node.ca} for this name, has expired, or it speaks no TLS. Nothing was sent to it."
+        ) from None
+
+
+def hasten(node: NodeSettings) -> None:
+    """Cut Flower's waits in this process.
+
+    Raises:
+        RuntimeError: if this is not the version of Flower that fedcc is pinned to.
+    """
+    for module, name, value in (
+        (fleet_http_connection, "HEARTBEAT_DEFAULT_INTERVAL", node.heartbeat),
+        (heartbeat, "HEARTBEAT_DEFAULT_INTERVAL", node.heartbeat),
+        (heartbeat, "HEARTBEAT_CALL_TIMEOUT", BEAT_CALL_SECONDS),
+        (http_retry, "MAX_RETRY_DELAY", RETRY_SECONDS),
+    ):
+        if name not in vars(module):
+            raise RuntimeError("this version of Flower is not the one that fedcc is pinned to")
+        vars(module)[name] = value
+    exponential = vars(heartbeat)["exponential"]
+    vars(heartbeat)["exponential"] = lambda max_delay: exponential(
+        max_delay=min(max_delay, RETRY_SECONDS)
+    )
+
+
+def run_node(node: NodeSettings, contact: Callable[[], None]) -> None:
+    """Sign off, then run Flower's SuperNode for ever.
+
+    Args:
+        node: its settings.
+        contact: called whenever the aggregator has answered.
+
+    Raises:
+        FedccError: see `sign_off`.
+    """
+    sign_off(node)
+    hasten(node)
+    _watch(node, contact)
+    sys.argv = ["flower-supernode", "--superlink", node.address]
+    sys.argv += ["--root-certificates", str(node.ca)]
+    sys.argv += ["--auth-supernode-private-key", str(node.key)]
+    sys.argv += ["--host", "127.0.0.1", "--port", str(node.port), "--isolation", "process"]
+    sys.argv += ["--superexec-auth-secret-file", str(node.secret_file)]
+    run_supernode(node.poll)
+
+
+class _HeldTasks:
+    """The node's runtime API, where a question for work is held until a message came."""
+
+    def __init__(self, inner: Application) -> None:
+        self._inner = inner
+        self._arrived = self._told = 0  # messages
+
+    def announce(self) -> None:
+        """A message is there; called by another thread."""
+        self._arrived += 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == "/v1/runtime/acquire-task":
+            until = time.monotonic() + HELD_SECONDS
+            while self._arrived == self._told and time.monotonic() < until:
+                await asyncio.sleep(HELD_LOOK_SECONDS)
+            self._told = self._arrived
+        await self._inner(scope, receive, send)
+
+
+def _hold_tasks() -> Callable[[], None]:
+    """Let the runtime API that Flower starts hold questions; return what announces a message."""
+    create_app = runtime_main.create_app
+    held: list[_HeldTasks] = []
+
+    def create_held_app(**arguments: Any) -> _HeldTasks:
+        held.append(_HeldTasks(create_app(**arguments)))
+        return held[0]
+
+    vars(runtime_main)["create_app"] = create_held_app
+
+    def announce() -> None:
+        for gate in held:
+            gate.announce()
+
+    return announce
+
+
+def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
+    """Note each answer to a pull, and send objects no faster than allowed."""
+    pull, push = FleetHttpClient.PullMessages, FleetHttpClient.PushObject
+    confirm, announce = FleetHttpClient.ConfirmMessageReceived, _hold_tasks()
+    rate = node.bytes_per_second
+
+    def announced_confirm(client: FleetHttpClient, request: Any) -> Any:
+        reply = confirm(client, request)
+        announce()
+        return reply
+
+    def noted_pull(client: FleetHttpClient, request: Any) -> Any:
+        reply = pull(client, request)
+        contact()
+        return reply
+
+    def slow_push(client: FleetHttpClient, request: Any) -> Any:
+        if rate is not None:
+            time.sleep(request.ByteSize() / rate)
+        return push(client, request)
+
+    FleetHttpClient.ConfirmMessageReceived = announced_confirm  # type: ignore[assignment, method-assign]
+    FleetHttpClient.PullMessages = noted_pull  # type: ignore[assignment, method-assign]
+    FleetHttpClient.PushObject = slow_push  # type: ignore[assignment, method-assign]

@@ -1,0 +1,218 @@
+"""An aggregator's runs, one after another: taken up, resumed after any failure, and noted.
+
+A plan is taken from the aggregator's folder of plans. What is kept of a run lies in the state's
+`runs/<run>/`: the plan, ciphertexts of closed rounds until every site has applied them, what
+reached the aggregator, one line per attempt, and the outcome. A run without an outcome is taken up
+again, from its last closed round.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from fedcc.crypto.statements import when
+from fedcc.deployment.aggregator_file import AggregatorHome
+from fedcc.errors import FedccError, Interrupted, TooFewSites
+from fedcc.federation.flower_runs import SuperLink, node_key, node_number
+from fedcc.federation.plans.signed_plan import SignedPlan, read_plan
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.server_app import AggregatorRecord, build_server_app
+from fedcc.federation.service import events
+from fedcc.federation.service.places import Places
+from fedcc.federation.service.settings import ServiceSettings
+from fedcc.federation.settings import FederationSettings
+from fedcc.federation.strategy import RoundRecord
+from fedcc.training.checkpoints import write_json, write_whole
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A run and the folder that the aggregator keeps of it."""
+
+    signed: SignedPlan
+    folder: Path
+
+    @property
+    def plan(self) -> RunPlan:
+        """What is carried out."""
+        return self.signed.plan
+
+    @property
+    def is_late(self) -> bool:
+        """Whether no site may begin it any more, and none has."""
+        return not self.folder.exists() and when(datetime.now(UTC)) > self.signed.valid_until
+
+    @property
+    def outcome(self) -> Path:
+        """Written last."""
+        return self.folder / "outcome.json"
+
+
+def queued_runs(
+    home: AggregatorHome, refuse: Callable[[Path, FedccError], None]
+) -> list[QueuedRun]:
+    """Return the runs that have no outcome, oldest plan first.
+
+    Args:
+        home: whose folder of plans is read.
+        refuse: called with each file that holds no plan of the admin; the others count all the
+            same.
+    """
+    found = []
+    for path in home.plans.glob("*.plan.json"):
+        try:
+            signed = read_plan(path, home.values.admin.fingerprint)
+        except FedccError as error:
+            refuse(path, error)
+            continue
+        run = QueuedRun(signed, home.state / "runs" / signed.plan.run)
+        if not run.outcome.exists():
+            found.append(run)
+    return sorted(found, key=lambda run: (run.signed.submitted_at, run.plan.run))
+
+
+def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) -> None:
+    """Carry out every run that is queued, for ever; one that lacks sites lets the others go first.
+
+    Raises:
+        FedccError: if the SuperLink cannot be used.
+    """
+    refused: set[Path] = set()
+    tried: dict[str, float] = {}
+
+    def refuse(path: Path, error: FedccError) -> None:
+        if path not in refused:
+            refused.add(path)
+            fields = {"error": type(error).__name__, "reason": str(error)}
+            events.emit("refused", fields)
+
+    with SuperLink(places.port(), places.secret.read_bytes()) as link:
+        link.wait(settings.start_seconds)
+        events.emit("ready", {"consortium": home.values.consortium})
+        while True:
+            places.ticks.tick("asked")
+            queued = queued_runs(home, refuse)
+            for run in sorted(queued, key=lambda run: tried.get(run.plan.run, 0.0))[:1]:
+                tried[run.plan.run] = time.monotonic()
+                _Attempted(home, places, settings, link, run).carry_out()
+            time.sleep(settings.poll_seconds * 5)
+
+
+class _Attempted:
+    """One session of a run."""
+
+    def __init__(
+        self,
+        home: AggregatorHome,
+        places: Places,
+        settings: ServiceSettings,
+        link: SuperLink,
+        run: QueuedRun,
+    ) -> None:
+        self._home, self._places, self._settings = home, places, settings
+        self._link, self._run = link, run
+
+    def carry_out(self) -> None:
+        """Begin or resume; note the outcome if there is one."""
+        plan, folder = self._run.plan, self._run.folder
+        if self._run.is_late:
+            self._end(TooFewSites(f"the plan was valid until {self._run.signed.valid_until}."))
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "plan.json", plan.to_json().encode() + b"\n")
+        place: dict[str, events.Value] = {"run": plan.run}
+        events.emit("run_begins", {**place, "rounds": plan.rounds, "sites": len(plan.sites)})
+        try:
+            self._serve()
+        except (TooFewSites, Interrupted) as error:
+            # Sites may come back; the run goes on where it was.
+            events.emit("run_ends", {**place, "outcome": error.outcome, "reason": str(error)})
+            time.sleep(self._settings.retry_seconds)
+            return
+        except FedccError as error:
+            self._end(error)
+            return
+        except (httpx.HTTPError, OSError) as error:
+            raise TooFewSites(f"the SuperLink was lost: {type(error).__name__}") from None
+        self._end(None)
+
+    def _end(self, error: FedccError | None) -> None:
+        self._run.folder.mkdir(parents=True, exist_ok=True)
+        outcome = "completed" if error is None else error.outcome
+        text = None if error is None else str(error)
+        write_json(self._run.outcome, {"outcome": outcome, "reason": text})
+        events.emit("run_ends", {"run": self._run.plan.run, "outcome": outcome})
+
+    def _serve(self) -> None:
+        """Let the aggregator's app run over the SuperLink's nodes.
+
+        Raises:
+            FedccError: whatever ended it early.
+        """
+        settings, folder = self._settings, self._run.folder
+        app = build_server_app(
+            self._run.plan,
+            FederationSettings(
+                timeout_seconds=settings.timeout_seconds,
+                join_timeout_seconds=settings.join_timeout_seconds,
+                reply_seconds=settings.reply_seconds,
+                organisations=None,
+                roster=None,
+                admin_fingerprint=None,
+                drop=(),
+            ),
+            store_folder=folder / "store",
+            wire_file=folder / "wire.jsonl",
+            record=AggregatorRecord(_Noted(folder / "metrics.jsonl", self._run.plan.run)),
+            should_stop=self._goes_on,
+        )
+        started = self._link.start_run()
+        self._link.carry_out(
+            started,
+            app,
+            poll=settings.poll_seconds,
+            wait=settings.start_seconds / 2,
+            on_lost=self._note_lost,
+        )
+
+    def _note_lost(self, node: int) -> None:
+        """Log which site was lost."""
+        for path in self._home.nodes.glob("*.pub"):
+            if node_number(node_key(path)) == node:
+                events.emit("lost", {"run": self._run.plan.run, "site": path.stem})
+
+    def _goes_on(self) -> bool:
+        self._places.ticks.tick("asked")
+        return False
+
+
+class _Noted(list[RoundRecord]):
+    """A list whose every new record is on disk and in the log at once."""
+
+    def __init__(self, file: Path, run: str) -> None:
+        super().__init__()
+        self._file, self._run = file, run
+
+    def append(self, record: RoundRecord) -> None:
+        super().append(record)
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+        events.emit(
+            "round",
+            {
+                "run": self._run,
+                "round": record.round_number,
+                "attempt": record.attempt,
+                "outcome": "closed" if record.closed else "void",
+                "survivors": len(record.cohort),
+                "seconds": round(record.seconds, 3),
+                "bytes_up": record.bytes_up,
+                "bytes_down": record.bytes_down,
+            },
+        )

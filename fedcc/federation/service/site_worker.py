@@ -1,0 +1,207 @@
+"""The resident process of a real site: it answers the exchanges of one run at a time.
+
+It runs the fedcc that is installed here and nothing else; the bundle that a SuperLink ships is
+dropped unread. A run is opened when its first message comes, if the site's operator approved its
+plan, and closed when another begins. Reasons of refusals stay in the site's audit log and in its
+own log; what leaves is one code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from flwr.app import Context, Message
+
+from fedcc.crypto.consortium import read_roster
+from fedcc.crypto.key_file import Identity
+from fedcc.crypto.keys import SiteKeys
+from fedcc.deployment.site_file import SiteHome
+from fedcc.deployment.time_windows import is_open
+from fedcc.errors import FedccError, PolicyViolation, ProtocolError
+from fedcc.federation.client_app import build_client_app
+from fedcc.federation.messages import UNAVAILABLE, Exchange, Parcel
+from fedcc.federation.reply_schedule import ReplySchedule
+from fedcc.federation.run_plan import RunPlan
+from fedcc.federation.service import events
+from fedcc.federation.service.approvals import approved_plan, check_begins
+from fedcc.federation.service.settings import ServiceSettings
+from fedcc.federation.service.site_model import write_model
+from fedcc.federation.service.site_rows import SiteRows, load_rows
+from fedcc.federation.settings import data_sha256
+from fedcc.federation.site_parts import SiteFiles, Watch
+from fedcc.federation.site_policy import SitePolicy
+from fedcc.federation.site_round import Site
+from fedcc.privacy.policy import load_policy
+
+COMPUTING: tuple[Exchange, ...] = ("join", "advertise", "upload")  # not begun in closed hours
+
+
+def utc_now() -> datetime:
+    """Return the current time with its zone."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class _Open:
+    """The run that is open at this site."""
+
+    plan: RunPlan
+    site: Site
+    rows: SiteRows
+    folder: Path
+
+
+class SiteWorker:
+    """Answers one site's messages."""
+
+    def __init__(
+        self,
+        home: SiteHome,
+        identity: Identity,
+        settings: ServiceSettings,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Check what can be checked before any message comes.
+
+        Raises:
+            FedccError: if policy or roster cannot be used, or the roster does not hold this key.
+        """
+        self._home, self._identity, self._now = home, identity, now
+        self._open: _Open | None = None
+        self._runs: dict[int, str] = {}  # of Flower's runs
+        self._sites: dict[int, Site] = {}  # the open one, as partition 0
+        self._app = build_client_app(self._sites, ReplySchedule(seconds=settings.reply_seconds))
+        load_policy(home.policy)
+        self._trusted()
+
+    def _trusted(self) -> dict[str, bytes]:
+        """Return the identity of each site of the roster that this site holds now."""
+        values = self._home.values
+        roster = read_roster(self._home.roster, values.aggregator.admin_fingerprint)
+        found = roster.identities()
+        if found.get(values.site) != self._identity.public:
+            raise ProtocolError(
+                f"{self._home.roster} does not hold this site's key as '{values.site}'. Ask the "
+                "consortium's admin, or take over the newest roster."
+            )
+        return found
+
+    def answer(self, message: Message, context: Context) -> Message:
+        """Answer one message; every failure is one code without text."""
+        exchange = cast(Exchange, message.metadata.message_type.partition(".")[2])
+        started = self._now()
+        try:
+            site = self._site_for(exchange, message, context.run_id)
+            refused = len(site.watch.refusals)
+            context.node_config["partition-id"] = 0
+            reply = self._app(message, context)
+            for error in site.watch.refusals[refused:]:
+                self._log("refused", exchange, {"error": _name(error), "reason": str(error)})
+            self._note(exchange, (self._now() - started).total_seconds())
+            return reply
+        except Exception as error:
+            text = str(error) if isinstance(error, FedccError) else ""
+            self._log("refused", exchange, {"error": _name(error), "reason": text})
+            return Message(Parcel({"refused": UNAVAILABLE}).to_record(), reply_to=message)
+
+    def _note(self, exchange: Exchange, seconds: float) -> None:
+        """Log what was answered, and keep the model once it is complete."""
+        opened = self._open
+        if opened is None:
+            return
+        rounds = opened.site.state.rounds_applied if opened.site.state is not None else 0
+        self._log("answered", exchange, {"seconds": round(seconds, 3), "round": rounds})
+        if exchange == "finish" and opened.site.state is not None and rounds == opened.plan.rounds:
+            used = len(opened.site.ledger.used(opened.plan.run))
+            write_model(opened.folder, opened.plan, opened.rows, opened.site.state, used)
+            self._log("model", exchange, {"rounds": rounds})
+
+    def _log(self, event: str, exchange: str, fields: Mapping[str, events.Value]) -> None:
+        place: dict[str, events.Value] = {"site": self._home.values.site}
+        if self._open is not None:
+            place["run"] = self._open.plan.run
+        if events.is_exchange(exchange):
+            place["exchange"] = exchange
+        events.emit(event, {**place, **fields})
+
+    def _site_for(self, exchange: Exchange, message: Message, flower_run: int) -> Site:
+        """Return the open site that a message is for; a first message names its run.
+
+        Raises:
+            PolicyViolation: if the plan is not approved, the task is not one of this site's, or
+                the hour is closed.
+            FedccError: if the run cannot be opened.
+        """
+        network = self._home.values.network
+        if exchange in COMPUTING and not is_open(network.windows, network.time_zone, self._now()):
+            raise PolicyViolation("this site computes in the windows of network.windows only.")
+        if exchange == "join":
+            named = Parcel.from_record(message.content).text("run")
+            if self._open is None or self._open.plan.run != named:
+                self._begin(named)
+            self._runs = {flower_run: named}
+        opened = self._open
+        if opened is None or self._runs.get(flower_run) != opened.plan.run:
+            raise ProtocolError("this run has not begun here; a message of its first kind is due.")
+        if exchange in COMPUTING:  # an approval that was withdrawn ends it here
+            approved_plan(self._home, opened.plan.run, self._identity, self._now())
+        return opened.site
+
+    def _begin(self, run: str) -> None:
+        """Open a run; whichever was open is closed.
+
+        Raises:
+            FedccError: if it cannot be opened; then none is.
+        """
+        signed = approved_plan(self._home, run, self._identity, self._now())
+        plan = signed.plan
+        folder = self._home.state / "runs" / plan.run
+        if not folder.exists():
+            check_begins(self._home, signed, self._now())
+        if plan.task not in self._home.values.tasks:
+            raise PolicyViolation(f"task '{plan.task}' is not one of `tasks` in site.yaml.")
+        self.close()
+        rows = load_rows(self._home, signed, self._now())
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        site = Site(
+            self._home.values.site,
+            _files(self._home, folder),
+            rows.examples,
+            rows.recipe,
+            SitePolicy(
+                privacy=load_policy(self._home.policy),
+                approved_plans=frozenset({plan.sha256}),
+                data_sha256=data_sha256(rows.spec),
+                trusted=self._trusted(),
+            ),
+            keys=SiteKeys(self._identity.private),
+            now=self._now,
+            seed=None,
+            watch=Watch(),
+        )
+        self._open, self._sites[0] = _Open(plan, site, rows, folder), site
+        self._log("run_begins", "join", {"rounds": plan.rounds, "sites": len(plan.sites)})
+
+    def close(self) -> None:
+        """Close the run that is open, if any."""
+        if self._open is not None:
+            self._open.site.close()
+            self._open = None
+            self._sites.clear()
+
+
+def _files(home: SiteHome, folder: Path) -> SiteFiles:
+    return SiteFiles(
+        ledger=home.ledger,
+        audit=home.state / "audit.jsonl",
+        checkpoint=folder / "checkpoint.safetensors",
+        keys=home.identity,
+        epochs=folder / "epochs",
+        binding=folder / "session.json",
+    )
+
+
+def _name(error: Exception) -> str:
+    return type(error).__name__

@@ -1,0 +1,28 @@
+"""When something was last seen to happen, shared between processes as a file's time of change."""
+
+import time
+from pathlib import Path
+
+
+class Ticks:
+    """Ticks of one name each in a folder that only this user can write."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder, which must exist."""
+        self._folder = folder
+
+    def tick(self, name: str) -> None:
+        """Note that it happened now."""
+        path = self._folder / f"{name}.tick"
+        path.touch(mode=0o600)
+
+    def clear(self, name: str) -> None:
+        """Forget that it ever happened."""
+        (self._folder / f"{name}.tick").unlink(missing_ok=True)
+
+    def age(self, name: str) -> float | None:
+        """Return the seconds since it happened; `None` if it never did."""
+        try:
+            return max(0.0, time.time() - (self._folder / f"{name}.tick").stat().st_mtime)
+        except FileNotFoundError:
+            return None

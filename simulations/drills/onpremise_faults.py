@@ -1,0 +1,186 @@
+"""Faults at random times on real processes: what becomes of the run, and how soon it goes on.
+
+    python simulations/drills/onpremise_faults.py [--drills 7] [--sites 4] [--rounds 6] [--seed 0]
+
+One aggregator and its sites run with `fedcc aggregator run` and `fedcc site run` over TLS, each in
+a network namespace of its own where that is allowed. In each drill a run is submitted and one fault
+happens at a random moment of it: a site, its node, its resident process, the aggregator, its
+SuperLink or its process of runs is killed, a site's network is cut and joined again, or a site is
+frozen for a while. A service that was killed whole is started again as systemd would do; nothing
+else is done by hand. Afterwards every site must hold the same model to the bit, and its ledger one
+charge for each upload.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from _drill import Drill, site_names  # noqa: E402
+from _namespaces import cut, namespaces  # noqa: E402
+
+RESULTS = Path(__file__).parent.parent / "results"
+AWAY_SECONDS = 20.0  # of a cut network
+FROZEN_SECONDS = 5.0
+
+
+def kill_service(drill: Drill, name: str) -> None:
+    """Kill a whole service; it is started again after the two seconds that systemd waits."""
+    drill.kill(name)
+    time.sleep(2.0)
+    drill.start(name)
+
+
+def kill_process(drill: Drill, name: str, process: str) -> None:
+    """Kill one process of a service; nobody starts it again but the service itself."""
+    os.kill(drill.processes(name)[process], signal.SIGKILL)
+
+
+def cut_network(drill: Drill, name: str) -> None:
+    """Cut a site's network for a while; on loopback its node is frozen instead."""
+    space = drill.spaces.get(name)
+    if space is None:
+        freeze(drill, name, "supernode", AWAY_SECONDS)
+        return
+    cut(space, is_cut=True)
+    time.sleep(AWAY_SECONDS)
+    cut(space, is_cut=False)
+
+
+def freeze(drill: Drill, name: str, process: str, seconds: float) -> None:
+    """Freeze a process for a while."""
+    number = drill.processes(name)[process]
+    os.kill(number, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(number, signal.SIGCONT)
+
+
+FAULTS: dict[str, Callable[[Drill, str], None]] = {
+    "site killed": kill_service,
+    "a site's node killed": lambda drill, site: kill_process(drill, site, "supernode"),
+    "a site's resident process killed": lambda drill, site: kill_process(drill, site, "site"),
+    "aggregator killed": lambda drill, site: kill_service(drill, "hub"),
+    "SuperLink killed": lambda drill, site: kill_process(drill, "hub", "superlink"),
+    "process of runs killed": lambda drill, site: kill_process(drill, "hub", "runs"),
+    "network cut and joined": cut_network,
+    "slow site": lambda drill, site: freeze(drill, site, "site", FROZEN_SECONDS),
+}
+
+
+def noticed(drill: Drill, site: str, struck: datetime) -> float | None:
+    """Return the seconds until the aggregator noticed that a site was lost, if it did."""
+    for line in drill.log("hub"):
+        if line["event"] == "lost" and line["site"] == site:
+            seconds = (datetime.fromisoformat(line["time"]) - struck).total_seconds()
+            if seconds > 0:
+                return seconds
+    return None
+
+
+def play(drill: Drill, fault: str, site: str, delay: float) -> tuple[datetime, float, float, int]:
+    """Play one fault in a run that goes on.
+
+    Returns:
+        When it struck; seconds from then to the next round that closed, and to the next one with
+        all sites (or the end of the run); how many attempts were void.
+    """
+    n_sites = len(drill.made.sites)
+    drill.wait(lambda: len(drill.attempts()) >= 1, "the first round closes")
+    time.sleep(delay)
+    before, struck, when = len(drill.attempts()), time.monotonic(), datetime.now(UTC)
+    FAULTS[fault](drill, site)
+
+    def closed(least: int) -> bool:
+        after = drill.attempts()[before:]
+        # An attempt that was under way when the fault came says nothing.
+        return any(line["closed"] and len(line["cohort"]) >= least for line in after[1:])
+
+    drill.wait(lambda: closed(1) or drill.outcome(), "a round closes after the fault")
+    first = time.monotonic() - struck
+    drill.wait(lambda: closed(n_sites) or drill.outcome(), "all sites take part again")
+    everybody = time.monotonic() - struck
+    drill.wait(drill.outcome, "the run ends")
+    return when, first, everybody, sum(not line["closed"] for line in drill.attempts())
+
+
+def check(drill: Drill) -> str:
+    """Return what is wrong after a run, or an empty text."""
+    if drill.outcome() != "completed":
+        return f"outcome {drill.outcome()}"
+    try:
+        drill.wait(lambda: len(drill.models()) >= 3, "the sites write their models", 30.0)
+    except TimeoutError as error:
+        return str(error)
+    time.sleep(2.0)
+    if len(set(drill.models().values())) != 1:
+        return "different models"
+    for site in drill.made.sites:
+        charges = drill.charges(site)
+        if len(charges) != len(set(charges)):
+            return f"{site}: charged twice"
+        if not drill.uploads_seen(site) <= set(charges):
+            return f"{site}: an upload was not charged"
+    return ""
+
+
+def main() -> None:
+    """Run the drills and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--drills", type=int, default=len(FAULTS))
+    parser.add_argument("--sites", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    parser.add_argument("--out", type=Path, default=RESULTS / "onpremise_faults.txt")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # services and namespaces end too
+    rng = random.Random(args.seed)
+    lines = [f"$ python simulations/drills/onpremise_faults.py {' '.join(sys.argv[1:])}".strip()]
+    lines += [
+        "",
+        "| fault | at | noticed, s | next round, s | all sites, s | void | models at | verdict |",
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    print("\n".join(lines), flush=True)
+    failed = 0
+    names = ("hub", *site_names(args.sites))
+    with tempfile.TemporaryDirectory() as folder, namespaces(names) as places:
+        drill = Drill.prepare(Path(folder) / "drill", args.sites, args.rounds, places)
+        drill.start_all()
+        try:
+            for number in range(args.drills):
+                fault = list(FAULTS)[number % len(FAULTS)]
+                site, delay = rng.choice(drill.made.sites), rng.uniform(0.0, 3.0)
+                if number:
+                    drill.submit(args.rounds)
+                try:
+                    struck, first, everybody, void = play(drill, fault, site, delay)
+                    wrong, seconds = check(drill), noticed(drill, site, struck)
+                except TimeoutError as error:
+                    first = everybody = float("nan")
+                    void, wrong, seconds = 0, str(error), None
+                failed += bool(wrong)
+                seen = "" if seconds is None else f"{seconds:.1f}"
+                lines.append(
+                    f"| {fault} | {site} | {seen} | {first:.1f} | {everybody:.1f} | {void} | "
+                    f"{len(drill.models())} of {args.sites} | {wrong or 'ok'} |"
+                )
+                print(lines[-1], flush=True)
+        finally:
+            drill.close()
+    lines += ["", f"{args.drills - failed} of {args.drills} drills ended well"]
+    print("\n".join(lines[-2:]))
+    args.out.parent.mkdir(exist_ok=True)
+    args.out.write_text("\n".join(lines) + "\n")
+    if failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Processes that live and die together, and what of their output may be logged."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fedcc.errors import ConfigError
+from fedcc.federation.service import supervisor
+from fedcc.federation.service.settings import service_settings
+from fedcc.federation.service.supervisor import Child, Group, Supervisor, only_one
+
+SETTINGS = service_settings()
+
+
+def child(name: str, code: str, stdin: bytes = b"") -> Child:
+    return Child(name, (sys.executable, "-c", code), dict(os.environ), stdin)
+
+
+def wait_for(what: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_childs_own_words_stay_in_a_private_file_and_only_listed_events_are_logged(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    event = json.dumps({"time": "2026-01-01T00:00:00+00:00", "event": "ready", "site": "lisbon"})
+    code = f"print('the customer 4711 called'); print({event!r})"
+    group = Group([child("site", code)], tmp_path)
+    wait_for(lambda: "ready" in group.seen)
+    group.end(1.0)
+
+    logged = capfd.readouterr().out
+    assert '"site": "lisbon"' in logged
+    assert "4711" not in logged
+    assert "4711" in (tmp_path / "site.out").read_text()
+    assert (tmp_path / "site.out").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_is_handed_over_on_standard_input_and_stands_in_no_command(tmp_path: Path) -> None:
+    code = "import sys; open(sys.argv[1] if len(sys.argv) > 1 else 'got', 'wb')"
+    code = f"import sys; open({str(tmp_path / 'got')!r}, 'wb').write(sys.stdin.buffer.read())"
+    group = Group([child("site", code, b"the key")], tmp_path)
+    wait_for(lambda: group.ended() is not None)
+
+    assert (tmp_path / "got").read_bytes() == b"the key"
+
+
+def test_when_one_process_ends_the_others_are_ended_and_all_are_started_again(
+    tmp_path: Path,
+) -> None:
+    starts: list[int] = []
+    waited: list[int] = []
+
+    def children() -> list[Child]:
+        starts.append(1)
+        lasting = f"import time; open({str(tmp_path)!r} + '/{len(starts)}', 'w'); time.sleep(60)"
+        ending = "import time; time.sleep(1); raise SystemExit(1)"
+        return [child("lasting", lasting), child("ending", ending)]
+
+    supervised = Supervisor(
+        children,
+        tmp_path,
+        SETTINGS,
+        lambda: None,
+        lambda group: supervised.stop.set() if len(starts) == 2 else None,
+        lambda: waited.append(1),
+    )
+    assert supervised.run() == (0, "")
+
+    assert supervised.restarts == 1
+    assert waited  # the watchdog hears of it
+    assert (tmp_path / "1").exists()
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(tmp_path) not in running
+
+
+def test_an_end_at_the_start_for_which_a_person_is_needed_is_not_tried_again(
+    tmp_path: Path,
+) -> None:
+    event = {"time": "2026-01-01T00:00:00+00:00", "event": "refused", "reason": "no such key"}
+    code = f"import time; print({json.dumps(event)!r}, flush=True); time.sleep(0.5); exit(6)"
+    supervised = Supervisor(
+        lambda: [child("supernode", code)],
+        tmp_path,
+        SETTINGS,
+        lambda: None,
+        lambda group: None,
+        lambda: None,
+    )
+
+    assert supervised.run() == (6, "no such key")
+
+
+def test_what_is_stuck_is_started_again(tmp_path: Path) -> None:
+    stuck = iter(["asked"])
+    supervised = Supervisor(
+        lambda: [child("site", "import time; time.sleep(60)")],
+        tmp_path,
+        SETTINGS,
+        lambda: next(stuck, None),
+        lambda group: supervised.stop.set() if supervised.restarts else None,
+        lambda: None,
+    )
+    supervised.run()
+
+    assert supervised.restarts == 1
+
+
+def test_a_folder_has_one_service(tmp_path: Path) -> None:
+    with only_one(tmp_path / "alive"):
+        with pytest.raises(ConfigError, match="running already"), only_one(tmp_path / "alive"):
+            pass
+    with only_one(tmp_path / "alive"):
+        pass
+
+
+def test_processes_of_a_service_that_was_killed_end_with_it(tmp_path: Path) -> None:
+    source = Path(supervisor.__file__).parents[3]
+    ending = (
+        "import sys, time, pathlib; sys.path.insert(0, {source!r}); "
+        "from fedcc.federation.engines.alive import end_with_holder; "
+        "end_with_holder(pathlib.Path({lock!r})); open({mark!r}, 'w').write('x'); time.sleep(60)"
+    ).format(source=str(source), lock=str(tmp_path / "alive"), mark=str(tmp_path / "up"))
+    service = (
+        "import sys, pathlib; sys.path.insert(0, {source!r}); "
+        "from fedcc.federation.service.supervisor import *; import os, sys, time\n"
+        "with only_one(pathlib.Path({lock!r})):\n"
+        "    Group([Child('site', (sys.executable, '-c', {code!r}), dict(os.environ))], "
+        "pathlib.Path({folder!r}))\n"
+        "    time.sleep(60)\n"
+    ).format(source=str(source), lock=str(tmp_path / "alive"), code=ending, folder=str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", service], stdout=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "up").exists())
+
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    def is_gone() -> bool:
+        running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        return str(tmp_path) not in running
+
+    wait_for(is_gone)

@@ -1,0 +1,98 @@
+"""The private names of Flower that fedcc relies on are in one place, and mean what they meant."""
+
+import ast
+import inspect
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from flwr.common import constant
+from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
+from flwr.superlink.config_loader import SuperLinkLifespanConfig
+from flwr.supernode import fleet_http_connection, start_client_internal
+
+from fedcc.federation import flower_compat, flower_runs, flower_superlink, flower_supernode
+
+FEDERATION = Path(flower_compat.__file__).parent
+LISTENERS = flower_superlink.Listeners(
+    host="127.0.0.1",
+    port=1,
+    certificate=Path("/none"),
+    key=Path("/none"),
+    control_port=2,
+    secret=b"secret",
+)
+PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.serverapp")
+
+
+def private_imports(path: Path) -> set[str]:
+    """Return the modules of Flower below its public ones that a file imports."""
+    tree = ast.parse(path.read_text())
+    names = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names |= {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    return {name for name in names if name.split(".")[0] == "flwr" and name not in PUBLIC}
+
+
+def test_private_names_of_flower_are_used_in_modules_called_flower_only() -> None:
+    users = {path.name for path in FEDERATION.rglob("*.py") if private_imports(path)}
+
+    assert {name for name in users if not name.startswith("flower_")} == set()
+    assert "flower_superlink.py" in users  # the search does find them
+
+
+def test_this_is_the_version_of_flower_that_the_private_names_belong_to() -> None:
+    assert version("flwr").startswith("1.41.")
+
+
+def test_flower_still_has_the_waits_that_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert constant.HEARTBEAT_DEFAULT_INTERVAL == 30
+    assert constant.HEARTBEAT_PATIENCE == 2  # a lost site shows after two heartbeats
+    assert fleet_http_connection.HEARTBEAT_DEFAULT_INTERVAL == 30
+    assert "time.sleep(3)" in inspect.getsource(start_client_internal.start_client_internal)
+
+
+def test_every_switch_of_the_superlink_is_set_knowingly() -> None:
+    config = flower_superlink._lifespan(LISTENERS)
+
+    assert isinstance(config, SuperLinkLifespanConfig)
+    assert config.enable_supernode_auth and not config.runtime_dependency_install
+    assert (config.isolation, config.host) == ("process", "127.0.0.1")
+    assert config.superexec_auth_secret == b"secret"
+
+
+def test_the_layers_that_translate_and_authenticate_are_kept() -> None:
+    kept = {
+        str(layer.cls.__name__)
+        for layer in flower_superlink.superlink_app(LISTENERS).user_middleware
+    }
+
+    assert {"NodeAuthMiddleware", "ProtobufTranslationMiddleware"} <= kept
+    assert "ControlAuthenticationMiddleware" in kept
+    assert not kept & flower_superlink.IDLE_LAYERS
+
+
+def test_a_node_has_the_same_number_after_a_restart_and_a_strangers_key_has_none() -> None:
+    def numbers(keys: dict[str, bytes]) -> dict[bytes, int]:
+        app = flower_superlink.superlink_app(LISTENERS)
+        nodes = flower_superlink.Nodes(app)
+        nodes.admit(keys)
+        state = app.state.linkstate_factory.state()
+        assert isinstance(state, InMemoryLinkState)
+        found = {key: state.get_node_id_by_public_key(key) for key in keys.values()}
+        assert state.get_node_id_by_public_key(b"stranger") is None
+        nodes.admit({})
+        assert all(state.get_node_id_by_public_key(key) is None for key in keys.values())
+        return found
+
+    keys = {"lisbon": b"first key", "porto": b"second key"}
+
+    assert numbers(keys) == numbers(keys)
+    assert numbers(keys) == {key: flower_runs.node_number(key) for key in keys.values()}
+
+
+def test_a_key_that_is_none_of_a_node_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "node.key"
+    path.write_text("not a key")
+
+    with pytest.raises(flower_supernode.ConfigError, match=r"keys\.node"):
+        flower_supernode.private_key(path)
