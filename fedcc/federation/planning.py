@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fedcc.crypto.parameters import CryptoSettings, Lanes, lane_capacity
 from fedcc.errors import ConfigError
@@ -17,7 +18,7 @@ from fedcc.federation.survivors import (
 )
 from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
 from fedcc.privacy.accounting import epsilon
-from fedcc.privacy.calibration import calibrate, check_delta, tolerated
+from fedcc.privacy.calibration import NoisePlan, calibrate, check_delta, tolerated
 from fedcc.privacy.excess_noise import noise_levels
 from fedcc.privacy.noise_shares import Grid, choose_grid
 from fedcc.tasks.task import FeatureRecipe
@@ -90,8 +91,91 @@ def make_plan(
     Raises:
         ConfigError: if the settings contradict each other or the lanes cannot hold the noise.
     """
-    privacy, crypto = settings.privacy, settings.crypto
-    names = settings.site_names
+    privacy, crypto, training = settings.privacy, settings.crypto, settings.training
+    cohort = _planned_cohort(settings)
+    shape = HeadShape(
+        n_features=recipe.n_features, hidden=settings.model.hidden, n_outputs=n_outputs
+    )
+    n_parameters = parameter_count(build_module(shape))
+    unit = protected_unit(privacy, settings.data)
+    attempts = settings.rounds + privacy.reserved_retries
+    sensitivity = training.max_grad_norm * NORM_SLACK
+    noise = calibrate(
+        privacy,
+        steps=attempts,
+        sensitivity=sensitivity,
+        n_sites=len(cohort.names),
+        levels=cohort.noise_levels,
+        collusion=cohort.collusion,
+        masked=crypto.masked,
+    )
+    public_rows = public_units(unit, settings.data)[0]
+    lanes, grid = _planned_grid(settings, cohort, noise, public_rows, n_parameters * attempts)
+    return RunPlan(
+        run=run,
+        task=settings.task.name,
+        purpose=settings.task.name,
+        data_sha256=data_sha256(settings.data),
+        model=settings.model.name,
+        features_sha256=recipe.fingerprint,
+        n_features=shape.n_features,
+        hidden=shape.hidden,
+        n_outputs=shape.n_outputs,
+        n_parameters=n_parameters,
+        public_seed=public_seed,
+        prior=training.prior if not shape.hidden else "none",
+        prior_scale=prior_scale(training, noise.effective_epsilon),
+        rounds=settings.rounds,
+        max_attempts=attempts,
+        sites=cohort.names,
+        min_sites=cohort.min_sites,
+        tolerated_collusion=cohort.collusion,
+        noise=privacy.noise,
+        mechanism=noise.mechanism,
+        noise_multiplier=noise.noise_multiplier,
+        own_variance=noise.own_variance,
+        noise_levels=cohort.noise_levels,
+        sensitivity=sensitivity,
+        sample_rate=privacy.rate,
+        unit=unit.name,
+        max_interactions=unit.max_interactions,
+        max_sites_per_customer=unit.max_sites,
+        delta=privacy.delta,
+        max_grad_norm=training.max_grad_norm,
+        steps_per_unit=grid.steps_per_unit,
+        box=grid.box,
+        scheme=crypto.scheme,
+        lanes=lanes,
+        seeded=not crypto.unseeded,
+        neighbours=cohort.neighbours,
+        rotate_every=crypto.rotate_every,
+        step=training.step,
+        learning_rate=step_size(training, settings.model, noise.effective_epsilon),
+        logit_scale=training.logit_scale or 1.0,
+        momentum=training.momentum,
+        normaliser=privacy.rate * public_kept_rows(unit, settings.data),
+        tail_fraction=training.tail_fraction,
+    )
+
+
+@dataclass(frozen=True)
+class _Cohort:
+    """The planned sites, and how many of them may be lost or collude."""
+
+    names: tuple[str, ...]
+    min_sites: int
+    collusion: int
+    noise_levels: tuple[int, ...]
+    neighbours: int
+
+
+def _planned_cohort(settings: SimulationSettings) -> _Cohort:
+    """Return the sites of a plan.
+
+    Raises:
+        ConfigError: if there are too few for the encryption, the threshold or the collusion.
+    """
+    privacy, crypto, names = settings.privacy, settings.crypto, settings.site_names
     organisations = settings.federation.organisations or {}
     unknown = sorted(set(organisations) - set(names))
     if unknown:
@@ -110,86 +194,36 @@ def make_plan(
         min_sites=min_sites,
         components=privacy.excess_components if survives and privacy.noise == "shared" else 0,
     )
-    shape = HeadShape(
-        n_features=recipe.n_features, hidden=settings.model.hidden, n_outputs=n_outputs
-    )
-    n_parameters = parameter_count(build_module(shape))
-    training = settings.training
-    unit = protected_unit(privacy, settings.data)
-    attempts = settings.rounds + privacy.reserved_retries
-    sensitivity = settings.training.max_grad_norm * NORM_SLACK
-    noise = calibrate(
-        privacy,
-        steps=attempts,
-        sensitivity=sensitivity,
+    neighbours = mask_neighbours(
+        crypto.neighbours,
         n_sites=len(names),
-        levels=levels,
         collusion=collusion,
-        masked=crypto.masked,
+        lost=len(names) - min_sites if survives else 0,
     )
-    public_rows = public_units(unit, settings.data)[0]
+    return _Cohort(names, min_sites, collusion, levels, neighbours)
+
+
+def _planned_grid(
+    settings: SimulationSettings,
+    cohort: _Cohort,
+    noise: NoisePlan,
+    public_rows: int,
+    coordinates: int,
+) -> tuple[Lanes, Grid]:
+    """Return lanes and grid for all coordinates of a run; see `lanes_and_grid` for errors."""
+    norm = settings.training.max_grad_norm
     fit = functools.partial(
         choose_grid,
-        n_sites=len(names),
+        n_sites=len(cohort.names),
         own_variance=noise.own_variance,
         kept_variance=noise.kept_variance,
-        max_grad_norm=settings.training.max_grad_norm,
+        max_grad_norm=norm,
         public_rows=public_rows,
-        coordinates=n_parameters * attempts,
-        grid_steps=crypto.grid_steps,
+        coordinates=coordinates,
+        grid_steps=settings.crypto.grid_steps,
     )
-    everything = public_rows * settings.training.max_grad_norm if noise.own_variance else None
-    lanes, grid = lanes_and_grid(crypto, lambda capacity: fit(capacity=capacity), everything)
-    return RunPlan(
-        run=run,
-        task=settings.task.name,
-        purpose=settings.task.name,
-        data_sha256=data_sha256(settings.data),
-        model=settings.model.name,
-        features_sha256=recipe.fingerprint,
-        n_features=shape.n_features,
-        hidden=shape.hidden,
-        n_outputs=shape.n_outputs,
-        n_parameters=n_parameters,
-        public_seed=public_seed,
-        prior=training.prior if not shape.hidden else "none",
-        prior_scale=prior_scale(training, noise.effective_epsilon),
-        rounds=settings.rounds,
-        max_attempts=attempts,
-        sites=names,
-        min_sites=min_sites,
-        tolerated_collusion=collusion,
-        noise=privacy.noise,
-        mechanism=noise.mechanism,
-        noise_multiplier=noise.noise_multiplier,
-        own_variance=noise.own_variance,
-        noise_levels=levels,
-        sensitivity=sensitivity,
-        sample_rate=privacy.rate,
-        unit=unit.name,
-        max_interactions=unit.max_interactions,
-        max_sites_per_customer=unit.max_sites,
-        delta=privacy.delta,
-        max_grad_norm=settings.training.max_grad_norm,
-        steps_per_unit=grid.steps_per_unit,
-        box=grid.box,
-        scheme=crypto.scheme,
-        lanes=lanes,
-        seeded=not crypto.unseeded,
-        neighbours=mask_neighbours(
-            crypto.neighbours,
-            n_sites=len(names),
-            collusion=collusion,
-            lost=len(names) - min_sites if survives else 0,
-        ),
-        rotate_every=crypto.rotate_every,
-        step=training.step,
-        learning_rate=step_size(training, settings.model, noise.effective_epsilon),
-        logit_scale=training.logit_scale or 1.0,
-        momentum=settings.training.momentum,
-        normaliser=privacy.rate * public_kept_rows(unit, settings.data),
-        tail_fraction=settings.training.tail_fraction,
-    )
+    everything = public_rows * norm if noise.own_variance else None
+    return lanes_and_grid(settings.crypto, lambda capacity: fit(capacity=capacity), everything)
 
 
 def lanes_and_grid(
