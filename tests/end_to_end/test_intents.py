@@ -160,7 +160,7 @@ def test_no_text_reaches_the_run_folder(run_wishes: Run) -> None:
     [
         (["task=churn", "training=full_batch"], "churn needs columns with role: feature"),
         (["training=full_batch", "training.prior=label_names", "task=churn"], "churn needs|prior"),
-        (["model=hinge"], "hinge is for number columns"),
+        (["model=hinge"], "hinge is for profile columns"),
         (["encoder.dimension=77"], "encoder"),
     ],
 )
