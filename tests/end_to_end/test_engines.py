@@ -22,6 +22,8 @@ from fedcc.federation.run_folder import read_config
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulation import RunResult
 
+pytestmark = pytest.mark.processes
+
 Run = Callable[..., RunResult]
 
 no_ray = pytest.mark.skipif(

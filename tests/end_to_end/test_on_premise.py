@@ -35,7 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "simulations"))
 from _drill import Drill  # noqa: E402
 from _installation import install  # noqa: E402
 
-pytestmark = pytest.mark.timeout(600)  # four sites start, and two services are killed
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.timeout(600),
+]  # four sites start, and two services are killed
 ROUNDS = 8
 LOST = "site-4"
 

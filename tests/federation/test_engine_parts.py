@@ -203,7 +203,7 @@ def desk(run_calls: Run, lock: Path, monkeypatch: pytest.MonkeyPatch) -> Iterabl
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(simulation, "_run_in_process", stop)
+        patched.setattr(simulation, "run_in_process", stop)
         result = run_calls("federation.drop=[{site: 1, round: 2}]")
     Sightings(result.run_dir / "secrets" / "sightings").begin()
     run = result.run_dir
