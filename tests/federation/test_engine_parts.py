@@ -199,7 +199,7 @@ class Desk:
 def desk(run_calls: Run, lock: Path, monkeypatch: pytest.MonkeyPatch) -> Iterable[Desk]:
     """A run folder whose sites have keys and no model yet."""
 
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
