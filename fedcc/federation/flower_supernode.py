@@ -36,7 +36,9 @@ from fedcc.federation.flower_runtime import run_supernode
 __all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
 
 REFUSED = 412  # what a SuperLink answers to a key that it does not know, or that is in use
-SIGNED_OFF_SECONDS = 1.5  # the aggregator looks for lost messages more often than that
+# The aggregator looks for lost messages several times a second, but may be busy; should it not look
+# in this time, the messages count as lost only when their reply is late.
+SIGNED_OFF_SECONDS = 4.0
 RETRY_SECONDS = 3.0  # longest wait before a broken connection is tried again; Flower's is 20
 HELD_SECONDS = 1.0  # that a question for work is held
 HELD_LOOK_SECONDS = 0.02
