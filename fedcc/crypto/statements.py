@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fedcc.crypto.keys import verify_signature
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, RecordError
 
 VERSION = 1
@@ -250,3 +251,37 @@ def read_public(path: Path) -> bytes:
 
 def _open_no_wait(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # a pipe would keep its reader waiting
+
+
+def read_of_admin(
+    raw: bytes, kind: str, signed: frozenset[str], source: str, *, admin_fingerprint: str
+) -> tuple[dict[str, Any], Fields, bytes]:
+    """Read a statement that the trusted admin signed.
+
+    Args:
+        raw: content of the file.
+        kind: which statement is wanted.
+        signed: the keys that the signature covers, `admin` among them.
+        source: name of the file for errors, which never quote its content.
+        admin_fingerprint: of the trusted admin.
+
+    Returns:
+        Its values, the same as fields, and the admin's identity key.
+
+    Raises:
+        RecordError: if it is no such statement.
+        EnvelopeError: if it was altered or is unsigned.
+        ProtocolError: if another admin signed it.
+        ConfigError: if the fingerprint is none.
+    """
+    keys = signed | {"signature"}
+    values = parse(raw, kind, keys, source)
+    fields = Fields(values, keys | {"kind", "version"}, source)
+    admin = fields.identity("admin")
+    body = {key: values[key] for key in signed}
+    try:
+        verify_signature(admin, fields.binary("signature", 64), signed_bytes(kind, body))
+    except EnvelopeError:
+        raise EnvelopeError(f"{source} is not signed by the admin that it names.") from None
+    check_fingerprint(admin_fingerprint, admin, f"the admin who signed {source}")
+    return values, fields, admin

@@ -10,15 +10,11 @@ from pathlib import Path
 
 from fedcc.crypto.consortium import Roster, trusted_roster
 from fedcc.crypto.key_file import Identity
-from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.statements import (
     VERSION,
-    Fields,
     canonical,
-    check_fingerprint,
-    parse,
+    read_of_admin,
     read_public,
-    signed_bytes,
     when,
 )
 from fedcc.deployment.certificates import check_authority, general_name
@@ -84,16 +80,9 @@ def read_bundle(path: Path, admin_fingerprint: str, now: datetime) -> SiteBundle
         ConfigError: if the fingerprint is none.
     """
     source = str(path)
-    keys = _SIGNED | {"signature"}
-    values = parse(read_public(path), KIND, keys, source)
-    fields = Fields(values, keys | {"kind", "version"}, source)
-    admin = fields.identity("admin")
-    body = {key: values[key] for key in _SIGNED}
-    try:
-        verify_signature(admin, fields.binary("signature", 64), signed_bytes(KIND, body))
-    except EnvelopeError:
-        raise EnvelopeError(f"{source} is not signed by the admin that it names.") from None
-    check_fingerprint(admin_fingerprint, admin, f"the admin who signed {source}")
+    values, fields, admin = read_of_admin(
+        read_public(path), KIND, _SIGNED, source, admin_fingerprint=admin_fingerprint
+    )
     ca, roster_file = (_text(values[key], f"{source}, {key}") for key in ("ca", "roster"))
     check_authority(ca, f"{source}, ca", now)
     roster = trusted_roster(roster_file, f"{source}, roster", admin_fingerprint)

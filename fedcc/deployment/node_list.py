@@ -12,15 +12,12 @@ from pathlib import Path
 
 from fedcc.crypto.consortium import Roster, read_roster
 from fedcc.crypto.key_file import Identity
-from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.statements import (
     VERSION,
     Fields,
     canonical,
-    check_fingerprint,
-    parse,
+    read_of_admin,
     read_public,
-    signed_bytes,
     when,
 )
 from fedcc.deployment.aggregator_file import AggregatorHome
@@ -68,16 +65,9 @@ def read_list(path: Path, admin_fingerprint: str) -> NodeList:
         ProtocolError: if another admin signed it.
     """
     source = str(path)
-    keys = _SIGNED | {"signature"}
-    values = parse(read_public(path), KIND, keys, source)
-    fields = Fields(values, keys | {"kind", "version"}, source)
-    admin = fields.identity("admin")
-    body = {key: values[key] for key in _SIGNED}
-    try:
-        verify_signature(admin, fields.binary("signature", 64), signed_bytes(KIND, body))
-    except EnvelopeError:
-        raise EnvelopeError(f"{source} is not signed by the admin that it names.") from None
-    check_fingerprint(admin_fingerprint, admin, f"the admin who signed {source}")
+    values, fields, admin = read_of_admin(
+        read_public(path), KIND, _SIGNED, source, admin_fingerprint=admin_fingerprint
+    )
     nodes: dict[str, str] = {}
     for one in fields.objects("nodes"):
         entry = Fields(one, frozenset({"site", "node"}), f"{source}, nodes")

@@ -16,14 +16,11 @@ from typing import Any
 
 from fedcc.crypto.consortium import Roster, only_admin
 from fedcc.crypto.key_file import Identity
-from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.statements import (
     VERSION,
-    Fields,
     canonical,
-    check_fingerprint,
     check_name,
-    parse,
+    read_of_admin,
     read_public,
     signed_bytes,
     when,
@@ -158,16 +155,9 @@ def parse_plan(content: bytes, source: str, admin_fingerprint: str) -> SignedPla
         ProtocolError: if somebody else than the trusted admin signed it.
         ConfigError: if the fingerprint is none.
     """
-    keys = _SIGNED | {"signature"}
-    values = parse(content, KIND, keys, source)
-    fields = Fields(values, keys | {"kind", "version"}, source)
-    admin = fields.identity("admin")
-    body = {key: values[key] for key in _SIGNED}
-    try:
-        verify_signature(admin, fields.binary("signature", 64), signed_bytes(KIND, body))
-    except EnvelopeError:
-        raise EnvelopeError(f"{source} is not signed by the admin that it names.") from None
-    check_fingerprint(admin_fingerprint, admin, f"the admin who signed {source}")
+    values, fields, admin = read_of_admin(
+        content, KIND, _SIGNED, source, admin_fingerprint=admin_fingerprint
+    )
     texts = {key: values[key] for key in ("fedcc", "reason")}
     if not all(isinstance(text, str) and text.isprintable() for text in texts.values()):
         raise EnvelopeError(f"{source}: fedcc and reason must be texts of one line.")
@@ -186,6 +176,7 @@ def parse_plan(content: bytes, source: str, admin_fingerprint: str) -> SignedPla
         valid_until=fields.time("valid_until"),
         **texts,
     )
+    body = {key: values[key] for key in _SIGNED}
     # Compared as bytes: Python takes 0 and 0.0 for equal, and one plan has one hash.
     if signed_bytes(KIND, signed.body) != signed_bytes(KIND, body):
         raise EnvelopeError(f"{source}, plan: another spelling of its numbers than fedcc's.")
