@@ -61,6 +61,7 @@ class Drill:
     signed: SignedPlan
     spaces: Mapping[str, str | None] = field(default_factory=dict)
     services: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    environment: dict[str, dict[str, str]] = field(default_factory=dict)  # added, by service
 
     @classmethod
     def prepare(
@@ -107,7 +108,8 @@ class Drill:
         part = "aggregator" if name == "hub" else "site"
         folder = self.made.hub if name == "hub" else self.made.site(name)
         log = self.root / f"{name}.log"
-        self.services[name] = start(part, folder, log, self.spaces.get(name))
+        added = self.environment.get(name, {})
+        self.services[name] = start(part, folder, log, self.spaces.get(name), added)
 
     def start_all(self) -> None:
         """Start the aggregator and every site."""

@@ -58,6 +58,7 @@ def run_site(
         is_ready=has_contact,
         metrics=metrics,
         ticks=("asked",),
+        state=home.state,
     )
     run_service(service, times)
 
