@@ -8,6 +8,7 @@ allowed, `Prepared` says so and the faults that need it are left out.
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -31,9 +32,42 @@ FROZEN_SECONDS = 5.0
 SHORT_SECONDS = 8.0  # left of a certificate when it is put in place
 HOURS_OFF = 2  # of a wrong clock; more than the hour by which certificates are backdated
 DISK_MEGABYTES = 256
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 SECRET_TEXT = "row 4711 of Maria Silva"  # of an exception that must stay at its site
 
+CLOCK = """\
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+static volatile long *off;
+static int (*real)(clockid_t, struct timespec *);
+__attribute__((constructor)) static void begin(void) {
+  const char *path = getenv("FEDCC_DRILL_CLOCK");
+  int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  void *page = file < 0 ? MAP_FAILED : mmap(0, sizeof(long), PROT_READ, MAP_SHARED, file, 0);
+  off = page == MAP_FAILED ? 0 : page;
+  real = dlsym(RTLD_NEXT, "clock_gettime");
+}
+int clock_gettime(clockid_t id, struct timespec *out) {
+  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+  int code = real(id, out);
+  if (!code && off && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) out->tv_sec += *off;
+  return code;
+}
+time_t time(time_t *out) {
+  struct timespec now; clock_gettime(CLOCK_REALTIME, &now);
+  if (out) *out = now.tv_sec;
+  return now.tv_sec;
+}
+int gettimeofday(struct timeval *out, void *zone) {
+  struct timespec now; clock_gettime(CLOCK_REALTIME, &now);
+  out->tv_sec = now.tv_sec; out->tv_usec = now.tv_nsec / 1000;
+  return 0;
+}
+"""
 FAILING = f"""\
 # Makes the training of a site raise while a file is there.
 import importlib.abc, importlib.util, os, sys
@@ -82,23 +116,18 @@ def prepared(drill: Drill) -> Iterator[Prepared]:
         fails = str(drill.root / f"{site}.fails")
         drill.environment[site] = {"PYTHONPATH": path, "FEDCC_DRILL_FAILS": fails}
     clocked = drill.made.sites[-1]
-    _set_clock(drill, clocked, 0)
-    if FAKETIME.exists():
-        drill.environment[clocked] |= {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(drill.root / f"{clocked}.clock"),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-    else:
-        print(f"{FAKETIME} is missing (package faketime): no clock is moved")
+    library = _clock_library(hooks)
+    if library is not None:
+        _set_clock(drill, clocked, 0)
+        offset = str(drill.root / f"{clocked}.clock")
+        drill.environment[clocked] |= {"LD_PRELOAD": str(library), "FEDCC_DRILL_CLOCK": offset}
     try:
         for folder in (drill.made.hub, *map(drill.made.site, drill.made.sites)):
             if not _move_to_disk(folder):
                 print("mounting is not allowed here: no disk is filled")
                 break
             mounted.append(folder)
-        yield Prepared(len(mounted) == 1 + len(drill.made.sites), FAKETIME.exists())
+        yield Prepared(len(mounted) == 1 + len(drill.made.sites), library is not None)
     finally:
         for folder in mounted:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
@@ -180,8 +209,25 @@ def move_clock(drill: Drill, name: str) -> None:
     _set_clock(drill, clocked, 0)
 
 
+def _clock_library(folder: Path) -> Path | None:
+    """Build what moves the wall clock of a process; `None` where there is no C compiler."""
+    library = folder / "clock.so"
+    (folder / "clock.c").write_text(CLOCK)
+    command = ["cc", "-shared", "-fPIC", "-O1", "-o", library, folder / "clock.c", "-ldl"]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no C compiler ({type(error).__name__}): no clock is moved")
+        return None
+    return library
+
+
 def _set_clock(drill: Drill, site: str, seconds: int) -> None:
-    write_whole(drill.root / f"{site}.clock", f"{seconds:+d}s\n".encode())
+    """Move a clock; its processes have the file mapped, so it is changed in place."""
+    path = drill.root / f"{site}.clock"
+    path.touch()
+    with path.open("r+b") as file:
+        file.write(struct.pack("l", seconds))
 
 
 def expire_certificate(drill: Drill, name: str) -> None:
