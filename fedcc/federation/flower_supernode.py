@@ -33,7 +33,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
 from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
 from fedcc.federation.flower_runtime import run_supernode
-from fedcc.federation.time_problems import Problems, clock_problem, time_problem
+from fedcc.federation.obstacles import Obstacles, clock_obstacle, connection_obstacle
 
 __all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
 
@@ -106,7 +106,7 @@ def sign_off(
     """
     key = private_key(node.key)
     # Flower: still alive for up to two heartbeats after it was killed.
-    patience, told = clock() + 3 * node.heartbeat, Problems(tell, clock)
+    patience, told = clock() + 3 * node.heartbeat, Obstacles(tell, clock)
     with _client(node, key) as client:
         request = ActivateNodeRequest(
             public_key=public_key_to_bytes(key.public_key()), heartbeat_interval=node.heartbeat
@@ -117,10 +117,10 @@ def sign_off(
                 client.DeactivateNode(DeactivateNodeRequest(node_id=number))
                 break
             except httpx.HTTPStatusError as error:
-                if not told.about(clock_problem(error.response, datetime.now(UTC))):
+                if not told.about(clock_obstacle(error.response, datetime.now(UTC))):
                     _check_admitted(error.response.status_code, clock() > patience)
             except httpx.TransportError as error:
-                if not told.about(time_problem(error, node.address)):
+                if not told.about(connection_obstacle(error, node.address)):
                     _check_trusted(error, node)
             sleep(1.0)
     sleep(SIGNED_OFF_SECONDS)

@@ -1,10 +1,11 @@
-"""What a site's node waits for because of the time: clocks that disagree, certificates out of date.
+"""What a site's node waits for: clocks that disagree, certificates out of date, no connection.
 
-Both end without anybody's work at the site (a time server sets the clock, the admin renews the
-certificate), so they end no service. Nothing is sent meanwhile: the server has not proved who it
-is, or has not admitted the node.
+All of it can end without anybody's work at the site (a time server sets the clock, the admin renews
+the certificate, a proxy or an aggregator comes back), so it ends no service. Nothing is sent
+meanwhile: the server has not proved who it is, or has not admitted the node.
 """
 
+import re
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ SECONDS_BETWEEN = 60.0  # two tellings of the same
 X509_NOT_YET_VALID, X509_EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, ..._HAS_EXPIRED (OpenSSL)
 
 
-class Problems:
+class Obstacles:
     """Tells of problems, each now and then only."""
 
     def __init__(self, tell: Callable[[str], None], clock: Callable[[], float]) -> None:
@@ -42,7 +43,7 @@ class Problems:
         return True
 
 
-def clock_problem(response: httpx.Response, now: datetime) -> str:
+def clock_obstacle(response: httpx.Response, now: datetime) -> str:
     """Return what is wrong with the clocks, if that is why a node was refused.
 
     Args:
@@ -64,8 +65,8 @@ def clock_problem(response: httpx.Response, now: datetime) -> str:
     )
 
 
-def time_problem(error: httpx.TransportError, address: str) -> str:
-    """Return what is wrong with the time of a server's certificate, if that is why it failed.
+def connection_obstacle(error: httpx.TransportError, address: str) -> str:
+    """Return what keeps a node from the server and may pass; an empty text for anything else.
 
     Args:
         error: of a connection.
@@ -75,7 +76,7 @@ def time_problem(error: httpx.TransportError, address: str) -> str:
     while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
     if cause is None:
-        return ""
+        return _not_reached(error, address)
     if cause.verify_code == X509_EXPIRED:
         return (
             f"the certificate of {address} has expired. Its admin renews it (fedcc aggregator "
@@ -87,3 +88,27 @@ def time_problem(error: httpx.TransportError, address: str) -> str:
             "that of the admin's machine was ahead. Nothing was sent."
         )
     return ""
+
+
+def _not_reached(error: httpx.TransportError, address: str) -> str:
+    """Return what keeps a connection from being made, unless it is what the other end speaks."""
+    if isinstance(error, httpx.ProxyError):
+        said = re.match(r"\d{3}[ \w]{0,60}", str(error))
+        answer = said.group(0) if said is not None else type(error).__name__
+        return (
+            f"{address}: the proxy refuses to connect ({answer}). Check network.proxy and "
+            "network.proxy_credentials, and what the proxy lets through."
+        )
+    if isinstance(error, httpx.ConnectTimeout) or _is_refused(error):
+        return f"{address} cannot be reached. Check host, port, network.proxy and the firewall."
+    return ""
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Tell whether the operating system made no connection; the other end never spoke."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
