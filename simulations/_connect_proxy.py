@@ -36,7 +36,13 @@ class Proxy:
                 inner, _ = listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self._tunnel, args=(inner,), daemon=True).start()
+            threading.Thread(target=self._serve_one, args=(inner,), daemon=True).start()
+
+    def _serve_one(self, inner: socket.socket) -> None:
+        try:
+            self._tunnel(inner)
+        except OSError:
+            pass  # one of the two ends has gone
 
     def _tunnel(self, inner: socket.socket) -> None:
         with inner:
