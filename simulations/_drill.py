@@ -19,7 +19,7 @@ from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.privacy.ledger import read_ledger
 
 DATA = "calls"
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": DATA,
     "source": {"kind": "csv"},
     "public_rows": 600,
@@ -41,15 +41,16 @@ def site_names(n_sites: int) -> tuple[str, ...]:
 
 
 def write_rows(path: Path, site: str, n_rows: int = 150) -> None:
-    """Write made-up rows of as many customers."""
-    rng = random.Random(site)
+    """Write made-up rows of as many customers; with a kind each, where the spec has kinds."""
+    rng, columns = random.Random(site), SPEC["columns"]
+    kinds = columns["kind"]["values"] if "kind" in columns else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "calls", "waits", "left"])
+        writer.writerow(["id", "calls", "waits", "left", *(["kind"] if kinds else [])])
         for number in range(n_rows):
             calls, waits = rng.random(), rng.random()
             row = [f"{site}-{number}", calls, waits, "Yes" if calls + waits > 1 else "No"]
-            writer.writerow(row)
+            writer.writerow([*row, *([rng.choice(kinds)] if kinds else [])])
 
 
 @dataclass
