@@ -9,6 +9,8 @@ import importlib
 import inspect
 from pathlib import Path
 
+from flwr.superlink.grid import HttpGrid
+
 import fedcc
 
 PACKAGE = Path(fedcc.__file__).parent
@@ -81,6 +83,20 @@ def test_every_global_that_is_replaced_is_there_and_is_read_where_it_is_replaced
         # Not only imported there: a global that nobody reads is replaced in vain.
         source = inspect.getsource(found)
         assert source.count(name) >= 2, f"{module}.{name}"
+
+
+def test_the_private_attributes_that_are_used_are_there() -> None:
+    assert "self._runtime_client" in inspect.getsource(HttpGrid)
+    used = {
+        node.attr
+        for path in PACKAGE.rglob("flower_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and ast.unparse(node.value) != "self"
+    }
+    assert used == {"_runtime_client"}
 
 
 def test_what_is_replaced_in_the_code_is_listed_here() -> None:
