@@ -83,6 +83,7 @@ def test_a_certificate_without_its_key_is_not_taken(drill: Drill) -> None:
     assert shown(home) == before
     assert events(drill, "hub").count("reloaded") == reloads
     home.certificate.write_bytes(kept)
+    drill.wait(lambda: events(drill, "hub").count("reloaded") > reloads, "the pair fits again")
 
 
 def test_sighup_ends_no_service(drill: Drill) -> None:
