@@ -3,8 +3,11 @@
 The aggregator listens on 127.0.0.2, so that it is not one of the addresses that need no proxy.
 """
 
+import dataclasses
 import os
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +132,25 @@ def test_a_proxy_that_is_not_there_is_waited_for(
     [problem] = told(drill, home, monkeypatch)
 
     assert "cannot be reached" in problem
+
+
+def test_a_server_behind_no_proxy_that_speaks_no_tls_is_refused_and_not_waited_for(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    home = SiteHome.open(drill.made.site(DIRECT))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        plain = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(EnvelopeError, match="does not prove"):
+            sign_off(dataclasses.replace(node(drill, home), address=plain))
 
 
 @pytest.mark.parametrize(
