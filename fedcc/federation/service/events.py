@@ -19,6 +19,7 @@ EVENTS = frozenset(
         "started",  # a process
         "ended",
         "restart",
+        "reloaded",  # certificate and key
         "ready",
         "not_ready",
         "stopping",
@@ -32,6 +33,7 @@ EVENTS = frozenset(
         "closed_hours",
         "model",  # was written
         "stuck",
+        "waits",  # for a clock, or for a certificate to be renewed
     )
 )
 NUMBERS = frozenset(
