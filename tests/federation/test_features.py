@@ -72,3 +72,19 @@ def test_a_model_of_texts_refuses_counts_that_were_moved_to_a_centre() -> None:
 def test_a_model_of_texts_is_not_for_profile_columns() -> None:
     with pytest.raises(ConfigError, match="model=text learns from texts; choose task=intent"):
         settings_of("model=text")
+
+
+@pytest.mark.parametrize("sign", ["", "+"])
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("training.sampler=weighted", "more often than by the sample_rate .*privacy.sample_rate"),
+        ("privacy.oversample=2", "more often than by the sample_rate .*privacy.sample_rate"),
+        ("model.batch_norm=true", "batch norm is refused: it mixes the examples"),
+    ],
+)
+def test_what_would_falsify_epsilon_is_refused_with_the_reason(
+    sign: str, key: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{key.split('=')[0]}: .*{reason}"):
+        settings_of(sign + key)
