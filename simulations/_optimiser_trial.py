@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from fedcc import config
 from fedcc.data.connectors import read_table
@@ -137,7 +138,7 @@ def with_pairs(
         budget.left -= trial.first
         rows, labels = pool.features[kept], pool.labels[kept]
         weights = train(rows, labels, pool.start, np.eye(1), plain, additive, rng)
-        residual = labels - 1 / (1 + np.exp(-(rows @ weights)[:, 0]))
+        residual = labels - expit((rows @ weights)[:, 0])
         sd = budget.noise(trial.pick, math.sqrt(len(order)))
         scores = []
         for pair in order:

@@ -123,7 +123,9 @@ def main() -> None:
         table.add(label, *found)
     if not args.only:
         kind = "churn" if trials is CHURN else "intents"
-        table.write(args.out / f"optimiser_trials_{kind}.txt", ["Held-out training rows, per cent."])
+        table.write(
+            args.out / f"optimiser_trials_{kind}.txt", ["Held-out training rows, per cent."]
+        )
 
 
 if __name__ == "__main__":

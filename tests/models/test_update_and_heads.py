@@ -155,6 +155,6 @@ def test_a_text_model_without_prior_begins_with_classes_at_zero() -> None:
 
 
 @pytest.mark.parametrize("shape", [HEAD, MLP, TEXT], ids=str)
-def test_a_prior_of_another_shape_is_refused(shape: HeadShape) -> None:
+def test_every_model_refuses_a_prior_of_another_shape(shape: HeadShape) -> None:
     with pytest.raises(ValueError, match="prior"):
         initial_parameters(shape, 9, np.zeros((7, 7)))

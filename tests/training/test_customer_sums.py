@@ -17,7 +17,7 @@ CHURN_MLP = HeadShape(n_features=6, hidden=4, n_outputs=1)
 INTENTS = HeadShape(n_features=6, hidden=0, n_outputs=5)
 INTENT_MLP = HeadShape(n_features=6, hidden=4, n_outputs=5)
 TEXT = HeadShape(n_features=6, hidden=4, n_outputs=5, embedding=True)
-SHAPES = [CHURN, CHURN_MLP, INTENTS, INTENT_MLP]
+SHAPES = [CHURN, CHURN_MLP, INTENTS, INTENT_MLP, TEXT]
 BOUND = 0.3
 
 
