@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from _intent_trial import load
-from _optimiser_trial import Pool, Trial, churn_pool, churn_table, score
+from _optimiser_rows import Pool, Trial, churn_pool, churn_table
+from _optimiser_trial import score
 from _tables import RESULTS, Table
 
 HELD_OUT = 0.25
@@ -53,6 +54,8 @@ CHURN: dict[str, Trial] = {
     "hinge, DP-Newton, power 0.5": replace(HINGE, whiten=0.5, inside=True, rate=50.0),
     "hinge, bound follows quantile 0.5": replace(HINGE, quantile=0.5),
     "hinge, bound follows quantile 0.8": replace(HINGE, quantile=0.8),
+    "fourier, bound of 3": replace(COSINES, clip=3.0, rate=15.0),
+    "fourier, bound of 3 follows quantile 0.5": replace(COSINES, clip=3.0, rate=15.0, quantile=0.5),
     "10 pairs, public order": replace(PAIRS, pick=0.0),
     "153 pairs, all": Trial(pairs=153),
     "5 pairs, picked privately": replace(PAIRS, pairs=5),

@@ -252,7 +252,8 @@ def _check_training(settings: SimulationSettings) -> None:
         raise ValueError("training.prior=label_names needs task=intent; choose training=full_batch")
     if (model.hinges or model.fourier) and settings.task.name == "intent":
         raise ValueError(
-            f"model={model.name} is for profile columns; choose model=linear or mlp for intents"
+            f"model={model.name} is for profile columns; choose model=linear, mlp or text "
+            "for intents"
         )
     if model.name == "text":
         _check_text_model(settings)
