@@ -34,6 +34,8 @@ CHURN: dict[str, Trial] = {
     "fourier, share 0.85": replace(COSINES, share=0.85),
     "fourier, scale 0.7": replace(COSINES, scale=0.7),
     "fourier, scale 1.4": replace(COSINES, scale=1.4),
+    "fourier, scale 1.4, 2000 cosines": replace(COSINES, scale=1.4, cosines=2000),
+    "fourier, scale 1.8, 2000 cosines": replace(COSINES, scale=1.8, cosines=2000),
     "fourier, 100 rounds": replace(COSINES, rounds=100),
     "fourier, 30 rounds, step x 2": replace(COSINES, rounds=30, rate=300.0),
     "fourier, step x 0.5": replace(COSINES, rate=75.0),
