@@ -28,6 +28,24 @@ PATH_KEYS = (
     "site.policy",
     "federation.roster",
 )
+_SAMPLER = (
+    "a sampler that prefers some rows is refused: they would take part more often than by the "
+    "sample_rate that epsilon is computed from. Use privacy.sample_rate, one coin for every unit, "
+    "or null for all rows."
+)
+_BATCH_NORM = (
+    "batch norm is refused: it mixes the examples of a batch, so clipping the gradient of each "
+    "bounds nothing and epsilon would be false. Leave it out."
+)
+REFUSED_KEYS = {
+    "sampler": _SAMPLER,
+    "weighted_sampler": _SAMPLER,
+    "sample_weights": _SAMPLER,
+    "oversample": _SAMPLER,
+    "batch_norm": _BATCH_NORM,
+    "batchnorm": _BATCH_NORM,
+}
+"""Keys that fedcc leaves out on purpose, by their last word, and why."""
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")  # the wording of Hydra
 
 
@@ -186,6 +204,8 @@ def _explain(error: BaseException, known: Sequence[str]) -> str:
         told = text.partition(" See https:")[0].partition(" Config search path")[0]
         return f"{told.rstrip('.')}{_remedy(text)}"
     key = match.group(1)
+    if key.rpartition(".")[2] in REFUSED_KEYS:
+        return f"{key}: {REFUSED_KEYS[key.rpartition('.')[2]]}"
     near = nearest(key, known) or nearest(key.rpartition(".")[2], known)
     return f"unknown key '{key}'.{near} `fedcc simulate --help` lists the keys."
 
@@ -244,6 +264,8 @@ def build(schema: type[Schema], values: object, where: str) -> Schema:
     fields = {field.name: field for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
+            if key in REFUSED_KEYS:
+                raise ConfigError(f"{where}.{key}: {REFUSED_KEYS[key]}")
             near = nearest(str(key), list(fields))
             raise ConfigError(
                 f"{where}: unknown key '{key}'.{near} Known keys: {', '.join(sorted(fields))}."

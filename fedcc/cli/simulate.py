@@ -43,7 +43,7 @@ keys (defaults in configs/, `fedcc simulate --show` prints all):
   data=NAME   data.path data.partition=natural|iid|dirichlet data.alpha data.min_rows
       data.split_seed data.public_rows data.source.rows (generated data)
   encoder=minilm|wordllama|hashing   cache=disk|none cache.dir
-  model=linear|hinge|fourier|mlp   training.max_grad_norm
+  model=linear|hinge|fourier|mlp|text   training.max_grad_norm
       training=full_batch|interactions|label_init|one_round
   federation.drop federation.organisations federation.timeout_seconds
       federation.roster=FILE federation.admin_fingerprint=TEXT (organisations of a real consortium)

@@ -94,7 +94,10 @@ def make_plan(
     privacy, crypto, training = settings.privacy, settings.crypto, settings.training
     cohort = _planned_cohort(settings)
     shape = HeadShape(
-        n_features=recipe.n_features, hidden=settings.model.hidden, n_outputs=n_outputs
+        n_features=recipe.n_features,
+        hidden=settings.model.hidden,
+        n_outputs=n_outputs,
+        embedding=settings.model.name == "text",
     )
     n_parameters = parameter_count(build_module(shape))
     unit = protected_unit(privacy, settings.data)
@@ -123,7 +126,7 @@ def make_plan(
         n_outputs=shape.n_outputs,
         n_parameters=n_parameters,
         public_seed=public_seed,
-        prior=training.prior if not shape.hidden else "none",
+        prior=training.prior if shape.embedding or not shape.hidden else "none",
         prior_scale=prior_scale(training, noise.effective_epsilon),
         rounds=settings.rounds,
         max_attempts=attempts,

@@ -181,7 +181,12 @@ class RunPlan:
     @property
     def shape(self) -> HeadShape:
         """The shape of the model."""
-        return HeadShape(n_features=self.n_features, hidden=self.hidden, n_outputs=self.n_outputs)
+        return HeadShape(
+            n_features=self.n_features,
+            hidden=self.hidden,
+            n_outputs=self.n_outputs,
+            embedding=self.model == "text",
+        )
 
     @property
     def rule(self) -> UpdateRule:

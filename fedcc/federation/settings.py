@@ -252,7 +252,26 @@ def _check_training(settings: SimulationSettings) -> None:
         raise ValueError("training.prior=label_names needs task=intent; choose training=full_batch")
     if (model.hinges or model.fourier) and settings.task.name == "intent":
         raise ValueError(
-            f"model={model.name} is for profile columns; choose model=linear or mlp for intents"
+            f"model={model.name} is for profile columns; choose model=linear, mlp or text "
+            "for intents"
+        )
+    if model.name == "text":
+        _check_text_model(settings)
+
+
+def _check_text_model(settings: SimulationSettings) -> None:
+    """Refuse a model of texts without texts, or on vectors that are not counts of n-grams."""
+    if settings.task.name != "intent":
+        raise ValueError(
+            f"model=text learns from texts; choose task=intent, or another model for "
+            f"{settings.task.name}"
+        )
+    encoder = settings.encoder
+    if encoder.name != "hashing" or encoder.centre != "none":
+        raise ValueError(
+            "model=text learns its own embeddings of hashed n-grams and needs encoder=hashing with "
+            f"encoder.centre=none, got {encoder.name} with {encoder.centre}. Leave encoder out, or "
+            "choose model=linear for an encoder's vectors"
         )
 
 

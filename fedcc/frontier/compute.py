@@ -193,6 +193,7 @@ def _textbook(cell: Cell) -> Result:
         n_features=data.recipe.n_features,
         hidden=settings.model.hidden,
         n_outputs=data.task.n_outputs(settings.data),
+        embedding=settings.model.name == "text",
     )
     delta, rounds, batches = settings.privacy.delta, terms.rounds, terms.batches
     noise = textbook_noise(target, delta, batches=batches, rounds=rounds)

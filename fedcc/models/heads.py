@@ -1,7 +1,11 @@
-"""Heads on bounded feature vectors: linear logits and a small multi-layer perceptron.
+"""Heads on bounded feature vectors: linear logits, a small perceptron, and a model of texts.
 
 One output is the logit of a binary label, K outputs are the logits of K classes. Additive hinge
-features are linear logits on more features, so they need no head of their own. All layers are ones
+features are linear logits on more features, so they need no head of their own. The model of texts
+learns an embedding of every bucket of hashed n-grams from scratch: a text's vector is the sum of
+its n-grams' embeddings weighted by their counts, and its classes are scored linearly. The table is
+a linear layer over the counts, the same function and gradient as torch's `EmbeddingBag` with
+weights, because Opacus has ghost clipping for the one and not for the other. All layers are ones
 for which Opacus has ghost clipping; no batch norm, no dropout, no parameter tying.
 """
 
@@ -14,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-ModelName = Literal["linear", "hinge", "fourier", "mlp"]
+ModelName = Literal["linear", "hinge", "fourier", "mlp", "text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class ModelSettings:
 
     name: ModelName
     hinges: int  # pieces per number column; 0 for the plain scaled value
-    hidden: int  # width of the hidden layer; 0 for none
+    hidden: int  # width of the hidden layer, or of an embedding; 0 for none
     learning_rate: (
         float | None
     )  # step size at effective epsilon >= 1; None for the training group's
@@ -49,8 +53,8 @@ class ModelSettings:
             raise ValueError("hinges and hidden must not be negative")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be > 0 or null, got {self.learning_rate}")
-        if (self.name == "mlp") != (self.hidden > 0):
-            raise ValueError("hidden must be > 0 for mlp and 0 for the other models")
+        if (self.name in ("mlp", "text")) != (self.hidden > 0):
+            raise ValueError("hidden must be > 0 for mlp and text, and 0 for the other models")
         if (self.name == "fourier") != (self.fourier is not None):
             raise ValueError("fourier must be given for model=fourier and null for other models")
 
@@ -62,6 +66,7 @@ class HeadShape:
     n_features: int
     hidden: int  # width of the hidden layer; 0 for none
     n_outputs: int  # 1 for a binary label, else the number of classes
+    embedding: bool = False  # the hidden layer holds embeddings: no tanh, no bias, public start
 
 
 def build_module(shape: HeadShape) -> nn.Module:
@@ -70,6 +75,11 @@ def build_module(shape: HeadShape) -> nn.Module:
     All parameters are zero. There is no bias in the first layer: features carry a constant, or are
     centred.
     """
+    if shape.embedding:
+        return nn.Sequential(
+            _linear(shape.n_features, shape.hidden, bias=False),
+            _linear(shape.hidden, shape.n_outputs, bias=False),
+        )
     if shape.hidden:
         return nn.Sequential(
             _linear(shape.n_features, shape.hidden, bias=False),
@@ -102,16 +112,19 @@ def initial_parameters(
         shape: of the head.
         public_seed: from the plan, so that every site starts at the same point. A hidden layer
             needs unequal units; it is drawn uniformly within 1 / sqrt(fan_in).
-        prior: public weights of a head without hidden layer, shape `(n_outputs, n_features)`, such
-            as the scaled features of the labels' names; `None` for zeros.
+        prior: public weights on the features, shape `(n_outputs, n_features)`, such as the scaled
+            features of the labels' names; `None` for zeros. Embeddings begin with them, too, see
+            `_embedded_start`; a perceptron has none.
 
     Raises:
         ValueError: if `prior` does not fit the shape.
     """
+    weights = (shape.n_outputs, shape.n_features)
+    if prior is not None and prior.shape != weights:
+        raise ValueError(f"a prior of shape {prior.shape} does not fit weights {weights}")
+    if shape.embedding:
+        return _embedded_start(shape, public_seed, prior)
     if not shape.hidden:
-        weights = (shape.n_outputs, shape.n_features)
-        if prior is not None and prior.shape != weights:
-            raise ValueError(f"a prior of shape {prior.shape} does not fit weights {weights}")
         return np.zeros(math.prod(weights)) if prior is None else prior.reshape(-1).copy()
     rng = np.random.Generator(np.random.Philox(key=public_seed))
     parts = []
@@ -122,6 +135,26 @@ def initial_parameters(
         bound = 1 / math.sqrt(size[-1])
         parts.append(rng.uniform(-bound, bound, math.prod(size)))
     return np.concatenate([*parts, np.zeros(shape.n_outputs)])
+
+
+def _embedded_start(
+    shape: HeadShape, public_seed: int, prior: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return random embeddings and the classes' weights on them, shape `(n_params,)`.
+
+    Embeddings are uniform with variance 1 / width, so that a text's vector is about as long as its
+    counts. A class begins at the direction of its prior's vector, with the prior's length; without
+    prior at zero, where the first sums move the classes and later ones the embeddings.
+    """
+    rng = np.random.Generator(np.random.Philox(key=public_seed))
+    bound = math.sqrt(3 / shape.hidden)
+    table = rng.uniform(-bound, bound, (shape.hidden, shape.n_features))
+    if prior is None:
+        return np.concatenate([table.reshape(-1), np.zeros(shape.n_outputs * shape.hidden)])
+    vectors = prior @ table.T
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    classes = vectors / lengths * np.linalg.norm(prior, axis=1, keepdims=True)
+    return np.concatenate([table.reshape(-1), classes.reshape(-1)])
 
 
 def load_flat(module: nn.Module, flat: NDArray[np.float64]) -> None:

@@ -23,6 +23,7 @@ from opacus.grad_sample import GradSampleModuleFastGradientClipping
 from torch import nn
 
 from fedcc.models.heads import load_flat
+from fedcc.training.admission import check_draw, check_module
 from fedcc.training.dp_sgd import HasExamples, add_clipped, row_losses
 
 CHUNK_CELLS = 1024  # rows of a chunk with its filling, unless one customer has more
@@ -76,11 +77,13 @@ class CustomerGradients:
 
         Raises:
             ValueError: if `max_grad_norm` is not positive or the lengths differ.
+            ConfigError: if the module mixes examples, or Opacus cannot clip it.
         """
         if not max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be > 0, got {max_grad_norm}")
         if customers.shape != examples.labels.shape:
             raise ValueError("there must be one customer code per row")
+        check_module(module, examples.features.shape[1])
         self._module = module.double()
         self._clipper = GradSampleModuleFastGradientClipping(
             self._module,
@@ -112,9 +115,14 @@ class CustomerGradients:
         Returns:
             float64, shape `(n_params,)`; not divided by anything.
 
+        Raises:
+            ValueError: if the draw is not a yes or no for each customer.
+
         Source: Li et al., "Large Language Models Can Be Strong Differentially Private Learners",
         2022, section 4 (ghost clipping of sequences), as implemented by Opacus.
         """
+        if drawn is not None:
+            check_draw(drawn, self._n_units)
         load_flat(self._module, parameters)
         total = np.zeros(parameters.size)
         with warnings.catch_warnings():

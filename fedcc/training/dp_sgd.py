@@ -22,6 +22,7 @@ from opacus.grad_sample.linear import compute_linear_norm_sample
 from torch import nn
 
 from fedcc.models.heads import load_flat
+from fedcc.training.admission import check_draw, check_module
 
 CHUNK_ROWS = 256  # added up in float32
 GROUP_ROWS = 4096  # of a linear head, scored at once: nothing is added up across them
@@ -74,9 +75,11 @@ class ClippedGradients:
 
         Raises:
             ValueError: if `max_grad_norm` is not positive.
+            ConfigError: if the module mixes examples, or Opacus cannot clip it.
         """
         if not max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be > 0, got {max_grad_norm}")
+        check_module(module, examples.features.shape[1])
         self._module = module
         self._clipper = GradSampleModuleFastGradientClipping(
             module,
@@ -107,6 +110,9 @@ class ClippedGradients:
         Returns:
             float64, shape `(n_params,)`; not divided by anything.
 
+        Raises:
+            ValueError: if the draw is not a yes or no for each example.
+
         Source: Li et al., "Large Language Models Can Be Strong Differentially Private Learners",
         2022, section 4 (ghost clipping), as implemented by Opacus.
         """
@@ -117,6 +123,7 @@ class ClippedGradients:
         rows = GROUP_ROWS if linear else CHUNK_ROWS
         columns = (self._features, self._lengths, self._labels)
         if drawn is not None:
+            check_draw(drawn, self.n_units)
             chosen = torch.from_numpy(np.flatnonzero(drawn))
             columns = (self._features[chosen], self._lengths[chosen], self._labels[chosen])
         with warnings.catch_warnings():

@@ -133,6 +133,24 @@ def test_a_perceptron_learns_intents_too(run_wishes: Run) -> None:
     assert result.summary["utility"]["federated"] > 0.6
 
 
+def test_a_text_model_from_scratch_learns_under_noise_and_encryption_and_predicts(
+    run_wishes: Run, tmp_path: Path
+) -> None:
+    text = ["model=text", "encoder.dimension=512", "seed=1", "privacy=explore", "rounds=50"]
+    result = run_wishes(*text, "baselines=[central_dp_same_noise]")
+    asked = tmp_path / "asked.csv"
+    asked.write_text("said\nmy invoice please\nthe outage now\n")
+
+    utility = result.summary["utility"]
+    assert result.exit_code == 0 and result.summary["privacy"]["noise"] == "shared"
+    assert result.summary["crypto"]["model_parameters"] == 16 * (512 + 4)
+    # A quarter by chance; single words tell the classes apart.
+    assert utility["federated"] > 0.7
+    assert utility["federated"] == pytest.approx(utility["central_dp_same_noise"], abs=0.02)
+    labels = [label for _, label, _ in fedcc.predict(asked, result.run_dir)]
+    assert labels == ["bill", "outage"]
+
+
 def test_predictions_come_with_a_confidence(run_wishes: Run, tmp_path: Path) -> None:
     result = run_wishes("privacy=none", "rounds=20", "seed=1")
     asked = tmp_path / "asked.csv"

@@ -47,3 +47,44 @@ def test_cosines_belong_to_the_model_of_that_name(overrides: list[str]) -> None:
 def test_cosines_are_not_for_texts() -> None:
     with pytest.raises(ConfigError, match="model=fourier is for profile columns"):
         settings_of("task=intent", "model=fourier")
+
+
+def test_a_model_of_texts_brings_its_own_hashed_n_grams() -> None:
+    settings = settings_of("task=intent", "model=text")
+
+    recipe = build_recipe(settings, silent)
+
+    assert (settings.encoder.name, recipe.n_features) == ("hashing", 2048)
+    assert settings.training.prior == "label_names"
+
+
+@pytest.mark.parametrize("encoder", ["minilm", "wordllama"])
+def test_a_model_of_texts_refuses_an_encoder_s_vectors(encoder: str) -> None:
+    with pytest.raises(ConfigError, match=f"needs encoder=hashing .*got {encoder}"):
+        settings_of("task=intent", "model=text", f"encoder={encoder}")
+
+
+def test_a_model_of_texts_refuses_counts_that_were_moved_to_a_centre() -> None:
+    with pytest.raises(ConfigError, match="encoder.centre=none, got hashing with labels"):
+        settings_of("task=intent", "model=text", "encoder.centre=labels")
+
+
+def test_a_model_of_texts_is_not_for_profile_columns() -> None:
+    with pytest.raises(ConfigError, match="model=text learns from texts; choose task=intent"):
+        settings_of("model=text")
+
+
+@pytest.mark.parametrize("sign", ["", "+"])
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("training.sampler=weighted", "more often than by the sample_rate .*privacy.sample_rate"),
+        ("privacy.oversample=2", "more often than by the sample_rate .*privacy.sample_rate"),
+        ("model.batch_norm=true", "batch norm is refused: it mixes the examples"),
+    ],
+)
+def test_what_would_falsify_epsilon_is_refused_with_the_reason(
+    sign: str, key: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{key.split('=')[0]}: .*{reason}"):
+        settings_of(sign + key)

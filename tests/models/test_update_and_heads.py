@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from fedcc.models.heads import (
     HeadShape,
@@ -15,6 +16,7 @@ from fedcc.models.update import ModelState, UpdateRule, apply_gradient_sum, appl
 
 MLP = HeadShape(n_features=3, hidden=4, n_outputs=1)
 HEAD = HeadShape(n_features=3, hidden=0, n_outputs=2)
+TEXT = HeadShape(n_features=40, hidden=16, n_outputs=5, embedding=True)
 
 
 def rule(**changes: object) -> UpdateRule:
@@ -106,3 +108,53 @@ def test_class_sums_become_the_directions_of_prior_plus_sums() -> None:
 def test_class_sums_of_wrong_shape_or_not_finite_are_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="class sums"):
         apply_sum(ModelState.initial(np.zeros(6)), bad, rule(step="class_means"))
+
+
+def text_scores(flat: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Scores of the text model by hand: counts @ table, then one product a class."""
+    split = TEXT.hidden * TEXT.n_features
+    table = flat[:split].reshape(TEXT.hidden, TEXT.n_features)
+    return np.asarray(rows @ table.T @ flat[split:].reshape(TEXT.n_outputs, TEXT.hidden).T)
+
+
+def test_a_text_model_scores_the_sum_of_a_text_s_embeddings() -> None:
+    module, counts = build_module(TEXT), np.random.default_rng(2).random((6, 40))
+    flat = np.random.default_rng(1).normal(size=parameter_count(module))
+
+    load_flat(module, flat)
+
+    assert parameter_count(module) == 40 * 16 + 5 * 16
+    with torch.no_grad():
+        scores = module(torch.from_numpy(counts.astype(np.float32))).numpy()
+    np.testing.assert_allclose(scores, text_scores(flat, counts), rtol=1e-4, atol=1e-4)
+
+
+def test_a_text_model_begins_with_each_class_at_its_prior_s_own_vector() -> None:
+    prior = 10 * np.eye(5, 40)
+
+    flat = initial_parameters(TEXT, 9, prior)
+
+    classes = flat[TEXT.hidden * TEXT.n_features :].reshape(5, TEXT.hidden)
+    np.testing.assert_allclose(np.linalg.norm(classes, axis=1), 10.0)
+    assert list(text_scores(flat, prior).argmax(axis=1)) == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(flat, initial_parameters(TEXT, 9, prior))
+    assert not np.array_equal(flat, initial_parameters(TEXT, 10, prior))
+
+
+def test_embeddings_begin_as_long_as_the_counts_they_stand_for() -> None:
+    wide = HeadShape(n_features=4000, hidden=16, n_outputs=2, embedding=True)
+
+    table = initial_parameters(wide, 3)[: 16 * 4000].reshape(16, 4000)
+
+    # Uniform with variance 1 / 16, so squared lengths have mean 1; 64,000 draws: sd 0.004.
+    assert np.square(table).sum(axis=0).mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_text_model_without_prior_begins_with_classes_at_zero() -> None:
+    assert not initial_parameters(TEXT, 9)[TEXT.hidden * TEXT.n_features :].any()
+
+
+@pytest.mark.parametrize("shape", [HEAD, MLP, TEXT], ids=str)
+def test_every_model_refuses_a_prior_of_another_shape(shape: HeadShape) -> None:
+    with pytest.raises(ValueError, match="prior"):
+        initial_parameters(shape, 9, np.zeros((7, 7)))

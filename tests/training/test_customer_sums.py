@@ -16,7 +16,8 @@ CHURN = HeadShape(n_features=6, hidden=0, n_outputs=1)
 CHURN_MLP = HeadShape(n_features=6, hidden=4, n_outputs=1)
 INTENTS = HeadShape(n_features=6, hidden=0, n_outputs=5)
 INTENT_MLP = HeadShape(n_features=6, hidden=4, n_outputs=5)
-SHAPES = [CHURN, CHURN_MLP, INTENTS, INTENT_MLP]
+TEXT = HeadShape(n_features=6, hidden=4, n_outputs=5, embedding=True)
+SHAPES = [CHURN, CHURN_MLP, INTENTS, INTENT_MLP, TEXT]
 BOUND = 0.3
 
 

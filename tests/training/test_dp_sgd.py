@@ -20,6 +20,7 @@ LINEAR = HeadShape(n_features=12, hidden=0, n_outputs=1)
 MLP = HeadShape(n_features=12, hidden=8, n_outputs=1)
 INTENTS = HeadShape(n_features=12, hidden=0, n_outputs=7)
 INTENT_MLP = HeadShape(n_features=12, hidden=8, n_outputs=7)
+TEXT = HeadShape(n_features=12, hidden=5, n_outputs=7, embedding=True)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,47 @@ def test_the_softmax_perceptron_sum_is_that_of_the_hooks() -> None:
     np.testing.assert_allclose(total, by_hooks(data, INTENT_MLP, flat, 0.3), atol=700 * 0.3 * 2e-5)
 
 
+def bag_gradient(counts: np.ndarray, label: int, flat: np.ndarray) -> np.ndarray:
+    """One text's gradient in float64 by torch's own EmbeddingBag, every bucket with its count."""
+    split = TEXT.hidden * TEXT.n_features
+    table = torch.from_numpy(flat[:split].reshape(TEXT.hidden, TEXT.n_features).T.copy())
+    classes = torch.from_numpy(flat[split:].reshape(TEXT.n_outputs, TEXT.hidden).copy())
+    table.requires_grad_(), classes.requires_grad_()
+    vector = torch.nn.functional.embedding_bag(
+        torch.arange(TEXT.n_features)[None],
+        table,
+        mode="sum",
+        per_sample_weights=torch.from_numpy(counts)[None].double(),
+    )
+    torch.nn.functional.cross_entropy(vector @ classes.T, torch.tensor([label])).backward()
+    return np.concatenate([table.grad.numpy().T.reshape(-1), classes.grad.numpy().reshape(-1)])
+
+
+@pytest.mark.parametrize("bound", [0.05, 0.3, 10.0])
+def test_the_text_model_s_sum_is_that_of_a_bag_of_embeddings(bound: float) -> None:
+    data = rows(200, classes=7)
+    data.features[np.random.default_rng(3).random(data.features.shape) < 0.6] = 0
+    flat = initial_parameters(TEXT, 5, np.random.default_rng(4).normal(size=(7, 12)))
+
+    total = ClippedGradients(build_module(TEXT), data, bound).sum_at(flat)
+
+    pairs = zip(data.features, data.labels, strict=True)
+    gradients = np.array([bag_gradient(counts, int(label), flat) for counts, label in pairs])
+    norms = np.linalg.norm(gradients, axis=1, keepdims=True)
+    clipped = gradients * np.minimum(1, bound / np.maximum(norms, 1e-12))
+    assert not np.allclose(clipped.sum(axis=0), gradients.sum(axis=0)) or bound == 10.0
+    np.testing.assert_allclose(total, clipped.sum(axis=0), atol=200 * bound * 2e-5)
+
+
+def test_the_text_model_s_sum_is_that_of_the_hooks() -> None:
+    data = rows(classes=7)
+    flat = initial_parameters(TEXT, 5, np.random.default_rng(4).normal(size=(7, 12)))
+
+    total = ClippedGradients(build_module(TEXT), data, 0.3).sum_at(flat)
+
+    np.testing.assert_allclose(total, by_hooks(data, TEXT, flat, 0.3), atol=700 * 0.3 * 2e-5)
+
+
 @pytest.mark.parametrize("bound", [0.05, 0.3, 10.0])
 def test_the_linear_sum_is_the_closed_form(bound: float) -> None:
     data = rows()
@@ -114,7 +156,7 @@ def test_the_perceptron_sum_is_that_of_the_hooks() -> None:
     np.testing.assert_allclose(total, by_hooks(data, MLP, flat, 0.3), atol=700 * 0.3 * 2e-5)
 
 
-@pytest.mark.parametrize("shape", [LINEAR, MLP, INTENTS, INTENT_MLP], ids=str)
+@pytest.mark.parametrize("shape", [LINEAR, MLP, INTENTS, INTENT_MLP, TEXT], ids=str)
 def test_one_example_more_or_less_moves_the_sum_by_at_most_the_sensitivity(
     shape: HeadShape,
 ) -> None:
@@ -190,7 +232,7 @@ def test_a_bound_that_is_not_positive_is_refused(bound: float) -> None:
         ClippedGradients(build_module(LINEAR), rows(), bound)
 
 
-@pytest.mark.parametrize("shape", [LINEAR, MLP, INTENTS, INTENT_MLP], ids=str)
+@pytest.mark.parametrize("shape", [LINEAR, MLP, INTENTS, INTENT_MLP, TEXT], ids=str)
 def test_a_drawn_batch_sums_the_drawn_examples_and_no_others(shape: HeadShape) -> None:
     data = rows(700, classes=max(2, shape.n_outputs))
     flat = np.random.default_rng(1).normal(size=parameter_count(build_module(shape)))
@@ -204,7 +246,7 @@ def test_a_drawn_batch_sums_the_drawn_examples_and_no_others(shape: HeadShape) -
     assert np.abs(total).max() > 0
 
 
-@pytest.mark.parametrize("shape", [LINEAR, INTENT_MLP], ids=str)
+@pytest.mark.parametrize("shape", [LINEAR, INTENT_MLP, TEXT], ids=str)
 def test_an_empty_batch_is_a_sum_of_zeros(shape: HeadShape) -> None:
     data = rows(40, classes=max(2, shape.n_outputs))
     gradients = ClippedGradients(build_module(shape), data, 0.3)
