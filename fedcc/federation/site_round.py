@@ -16,7 +16,7 @@ import numpy as np
 
 from fedcc.crypto.entries import SELF, commitment
 from fedcc.crypto.envelopes import seal_upload
-from fedcc.crypto.keys import Advert, SiteKeys
+from fedcc.crypto.keys import SiteKeys
 from fedcc.crypto.masks import MaskEntry
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation import opening
@@ -39,6 +39,7 @@ from fedcc.federation.site_epoch import SiteEpochs
 from fedcc.federation.site_parts import AppliedNote, SiteFiles, SiteSeconds, Watch
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.update_cipher import UpdateCipher, expected_upload
+from fedcc.federation.vouching import MAX_PARAMETER, CatchingUp
 from fedcc.governance.audit_log import AuditLog
 from fedcc.models.update import ModelState, apply_sum
 from fedcc.privacy.ledger import Charge, Ledger
@@ -46,8 +47,6 @@ from fedcc.rng import byte_source
 from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import PrivateSum
-
-MAX_PARAMETER = 1e9  # public; float32 gradients of features of norm 1 stay finite far beyond
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ class Site:
         self._running: _Running | None = None
         self._attempt: OpenAttempt | None = None
         self._cipher: tuple[int, UpdateCipher] | None = None  # of one epoch
+        self._catching_up = CatchingUp(self._members)
 
     def close(self) -> None:
         """Release the ledger and the audit log."""
@@ -134,6 +134,9 @@ class Site:
             "unmask": lambda request: self._part(request).unmask(request),
             "recover": lambda request: self._part(request).recover(request),
             "finish": self._finish,
+            "behind": self._behind,
+            "vouch": self._vouch,
+            "restore": self._restore,
         }
         return answers[exchange](request)
 
@@ -168,8 +171,7 @@ class Site:
 
     def _advertise(self, request: Parcel) -> Parcel:
         """Check the plan, apply what was closed, and make the secrets of a new epoch."""
-        plan = RunPlan.from_json(request.text("plan"))
-        self._accept(plan, roster_from_json(request.text("roster")))
+        plan = self._accept(request, trains=True)
         for closed in closed_rounds(request):
             self._apply(closed)
         self._void_open_attempt()
@@ -185,19 +187,21 @@ class Site:
         )
         return Parcel({"advert": advert, "rounds_applied": self._applied})
 
-    def _accept(self, plan: RunPlan, roster: tuple[Advert, ...]) -> None:
+    def _accept(self, request: Parcel, *, trains: bool) -> RunPlan:
         """Check a plan against policy, ledger and rows; prepare to train, the first time."""
+        plan = RunPlan.from_json(request.text("plan"))
         self._policy.check(plan)
-        attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
-        self.ledger.check(
-            plan.event,
-            min(plan.rounds - self._applied, attempts_left),
-            purpose=plan.purpose,
-            now=self._now(),
-        )
-        self._members.take_session(roster, plan)
+        if trains:
+            attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
+            self.ledger.check(
+                plan.event,
+                min(plan.rounds - self._applied, attempts_left),
+                purpose=plan.purpose,
+                now=self._now(),
+            )
+        self._members.take_session(roster_from_json(request.text("roster")), plan)
         if self._running is not None:
-            return
+            return plan
         if plan.features_sha256 != self._recipe.fingerprint:
             raise PolicyViolation("the plan's features are not those of this site's recipe.")
         initial = starting_point(plan, self._recipe)
@@ -207,6 +211,7 @@ class Site:
             self.state = ModelState.initial(initial)
         self._running = _Running(plan, private_sum(plan, self._examples))
         self._note("accept", f"plan {plan.sha256} of run {plan.run}")
+        return plan
 
     def _share(self, request: Parcel) -> Parcel:
         running, _ = self._run()
@@ -381,3 +386,28 @@ class Site:
         _, state = self._run()
         self._note("finish", f"model after round {state.rounds_applied}")
         return Parcel({"rounds_applied": state.rounds_applied})
+
+    # Catching up: after rounds whose keys this site does not hold.
+
+    def _behind(self, request: Parcel) -> Parcel:
+        """Ask the others for the model; nothing is charged for that."""
+        self._accept(request, trains=False)
+        # Public: a key made for this request, signed.
+        return Parcel({"request": self._catching_up.ask()})
+
+    def _vouch(self, request: Parcel) -> Parcel:
+        """Vouch for this site's copy of the model, or give it, to a site that is behind."""
+        _, state = self._run()
+        self._note("vouch", f"model after round {state.rounds_applied} for {request.text('site')}")
+        return self._catching_up.vouch(request, state)
+
+    def _restore(self, request: Parcel) -> Parcel:
+        """Take over the model that others vouch for."""
+        running, state = self._run()
+        restored = self._catching_up.open(request, running.plan, state.rounds_applied)
+        self._void_open_attempt()
+        self.state = restored.state
+        save_state(self._files.checkpoint, self.state)
+        who = ", ".join(restored.vouchers)
+        self._note("restore", f"model after round {self._applied}, vouched for by {who}")
+        return Parcel({"rounds_applied": self._applied})
