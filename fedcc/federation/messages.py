@@ -34,12 +34,15 @@ Exchange = Literal[
     "behind",
     "vouch",
     "restore",
+    "verdict",
+    "release",
 ]
 Kind = Literal["ciphertext", "plaintext", "public", "metric"]
 
 SETUP: tuple[Exchange, ...] = ("join", "advertise", "share", "deal", "begin")
 ROUND: tuple[Exchange, ...] = ("upload", "sign", "verify", "unmask", "recover")
 CATCH_UP: tuple[Exchange, ...] = ("behind", "vouch", "restore")
+RELEASE: tuple[Exchange, ...] = ("verdict", "release")  # of installations alone
 MAX_CHUNKS = 1 << 20  # of a list; those of no bytes would otherwise cost nothing to send
 UNAVAILABLE = "unavailable"  # the one code of every refusal
 
@@ -58,6 +61,8 @@ SITE_FIELDS: Mapping[Exchange, frozenset[str]] = {
     "behind": frozenset({"request"}),
     "vouch": frozenset({"channel", "sealed_state"}),
     "restore": frozenset({"rounds_applied"}),
+    "verdict": frozenset({"verdict"}),
+    "release": frozenset({"released"}),
 }
 
 

@@ -17,24 +17,17 @@ import numpy as np
 from fedcc.crypto.entries import SELF, commitment
 from fedcc.crypto.envelopes import seal_upload
 from fedcc.crypto.keys import SiteKeys
-from fedcc.crypto.masks import MaskEntry
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation import opening
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
-from fedcc.federation.closing import check_closed, check_cohort
+from fedcc.federation.closing import check_closed
 from fedcc.federation.epoch_record import EpochRecord, planned_epoch
 from fedcc.federation.local_training import private_sum, starting_point
 from fedcc.federation.local_update import noised_update
 from fedcc.federation.membership import Membership
-from fedcc.federation.messages import (
-    Exchange,
-    Parcel,
-    advert_to_json,
-    names,
-    roster_from_json,
-)
+from fedcc.federation.messages import Exchange, Parcel, advert_to_json, roster_from_json
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_attempt import AttemptPart, OpenAttempt
+from fedcc.federation.site_attempt import AttemptPart, OpenAttempt, asked_entry
 from fedcc.federation.site_epoch import SiteEpochs
 from fedcc.federation.site_parts import AppliedNote, SiteFiles, SiteSeconds, Watch
 from fedcc.federation.site_policy import SitePolicy
@@ -138,6 +131,8 @@ class Site:
             "vouch": self._vouch,
             "restore": self._restore,
         }
+        if exchange not in answers:
+            raise ProtocolError("models are released by installations only")
         return answers[exchange](request)
 
     def refuse(self, exchange: Exchange, error: FedccError) -> None:
@@ -250,7 +245,7 @@ class Site:
         plan, record = running.plan, self.epochs.record
         if record is None:
             raise ProtocolError("this site has no part in the epoch")
-        entry = self._asked_entry(request, plan, record, state)
+        entry = asked_entry(request, plan, record, self.name, state.rounds_applied)
         charge = Charge(
             event=plan.event,
             run=plan.run,
@@ -292,24 +287,6 @@ class Site:
         self._note("upload", f"round {entry.round_number}, attempt {entry.attempt}")
         fields = {"header": envelope.header, "signature": envelope.signature}
         return Parcel(fields, {"update": envelope.chunks})
-
-    def _asked_entry(
-        self, request: Parcel, plan: RunPlan, record: EpochRecord, state: ModelState
-    ) -> MaskEntry:
-        """Return the entry of a request, if this site can take part in it."""
-        round_number, cohort = request.number("round"), names(request.text("cohort"))
-        check_cohort(cohort, record, plan)
-        if self.name not in cohort or round_number > plan.rounds:
-            raise ProtocolError("this site is not of the cohort, or the round is not planned")
-        if round_number != state.rounds_applied + 1:
-            raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
-        return record.entry(
-            plan,
-            number=request.number("entry"),
-            round_number=round_number,
-            attempt=request.number("attempt"),
-            cohort=cohort,
-        )
 
     def _cipher_of(self, record: EpochRecord) -> UpdateCipher:
         """Return the cipher of an epoch's key; the last one is kept."""

@@ -30,7 +30,8 @@ EVENTS = frozenset(
         "refused",  # by this site
         "answered",  # an exchange, by this site
         "closed_hours",
-        "model",  # was written
+        "model",  # is complete
+        "released",  # was a model, by enough sites
         "stuck",
     )
 )
