@@ -463,6 +463,8 @@ def test_no_field_that_a_site_may_send_can_hold_a_metric() -> None:
         "behind": ["request"],
         "vouch": ["channel", "sealed_state"],
         "restore": ["rounds_applied"],
+        "verdict": ["verdict"],
+        "release": ["released"],
     }
     assert [field.name for field in dataclasses.fields(Header)] == (
         "version profile run round_number attempt entry site cohort_hash session key_id parameters "
