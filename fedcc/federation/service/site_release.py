@@ -5,7 +5,6 @@ it is asked for. Where there is a test, the ledger is charged before a row is sc
 """
 
 import hashlib
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from fedcc.models.heads import build_module
 from fedcc.privacy.ledger import Charge
 from fedcc.privacy.policy import load_policy
 from fedcc.privacy.release_test import passes, release_event
+from fedcc.rng import byte_source
 from fedcc.training.checkpoints import write_whole
 from fedcc.training.evaluate import logits, probabilities
 
@@ -107,7 +107,7 @@ def _tested(run: RunAtSite, home: SiteHome, now: datetime) -> bool:
     run.site.ledger.reserve(charge, now=now)
     scores = logits(build_module(plan.shape), state.released(), rows.features)
     hits = int((probabilities(scores).argmax(axis=1) == rows.labels).sum())
-    answer = passes(hits, len(rows), test.minimum_accuracy, event, os.urandom)
+    answer = passes(hits, len(rows), test.minimum_accuracy, event, byte_source(None))
     run.site.ledger.settle(charge, now=now)
     return answer
 

@@ -14,8 +14,10 @@ from fedcc.cli.main import main
 from fedcc.errors import EnvelopeError, TooFewSites
 from fedcc.federation.messages import Exchange, Parcel
 from fedcc.federation.plans.released import check_usable
+from fedcc.federation.service import site_release
 from fedcc.privacy.ledger import read_ledger
 from fedcc.privacy.release_test import release_event
+from fedcc.rng import byte_source
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "simulations"))
 import _drill  # noqa: E402
@@ -165,15 +167,7 @@ def test_a_site_that_was_away_at_the_end_gets_the_model_when_it_is_back(begun: W
 def test_a_run_is_resumed_without_a_site_and_after_a_restart_of_the_others(
     begun: Workers,
 ) -> None:
-    lost_after: list[Exchange] = []
-
-    def dies(kind: Exchange, site: str) -> bool:
-        lost_after.append(kind)
-        return "unmask" in lost_after and kind == "upload"  # the whole second round
-
-    begun.is_lost = dies
-    with pytest.raises(TooFewSites):
-        begun.train()
+    begun.train(until=1)
     for site in SITES:
         begun.restart(site)
 
@@ -208,29 +202,39 @@ def verdicts(workers: Workers) -> dict[str, str]:
 
 
 def test_a_site_whose_test_fails_signs_against_and_is_charged_once_however_often_it_is_asked(
-    workers: Workers,
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # About 60 rows; noise of some 20 rows. Below one in 1e6 such models are right on all of them.
-    for site in ("site-3", "site-4"):
-        ask_for(workers, site, 0.999)
-    workers.train()
-    model_free = [release_charges(workers, site) for site in SITES]
-    folder = workers.site_folder("site-3")
-    held = workers._worker("site-3")._open
-    assert held is not None and held.rows.held is not None and len(held.rows.held) > 30
-    labels = held.rows.held.labels
-    labels[:] = -1  # no model is right on any of them: 60 rows below, three deviations and more
+    ask_for(workers, "site-3", 0.9)
+    workers.is_lost = lambda kind, site: kind in ("verdict", "release")
+    workers.conclude()
+    opened = workers._worker("site-3")._open
+    assert opened is not None and opened.rows.held is not None
+    rows = len(opened.rows.held)
+    opened.rows.held.labels[:] = -1  # no model is right on any of them
+    event = release_event(
+        minimum=0.9,
+        epsilon=1.0,
+        delta=1e-5,
+        rows_per_unit=workers.drill.signed.plan.max_interactions,
+        sites_per_unit=1,
+        unit="customer",
+    )
+    # By scipy's normal distribution noise alone would turn the answer once in 2,000 times; the
+    # noise of this test is fixed to one that does not.
+    assert norm.cdf(-0.9 * rows / math.sqrt(event.own_variance)) < 1e-3
+    monkeypatch.setattr(site_release, "byte_source", lambda seed: byte_source(1, "noise"))
+    before = release_charges(workers, "site-3")
 
+    workers.is_lost = lambda kind, site: kind == "release"
     workers.conclude()
     workers.restart("site-3")
+    workers.is_lost = lambda kind, site: False
     workers.conclude()
 
-    assert model_free == [[], [], [], []]
-    assert [len(release_charges(workers, site)) for site in SITES] == [0, 0, 1, 1]
+    assert before == []
+    assert [len(release_charges(workers, site)) for site in SITES] == [0, 0, 1, 0]
     assert verdicts(workers)["site-1"] == "release"
-    assert (
-        json.loads((folder / "verdict.json").read_text())["verdict"] == verdicts(workers)["site-3"]
-    )
+    assert verdicts(workers)["site-3"] == "reject"
 
 
 def test_what_the_test_costs_is_refused_where_the_ledger_has_no_room_for_it(

@@ -1,5 +1,6 @@
 """A whole installation in one process: real sites with their files, messages handed over."""
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from flwr.app import Context, Message, RecordDict
 
 from fedcc.crypto.key_file import KeyFile, read_key
 from fedcc.deployment.site_file import SiteHome
+from fedcc.errors import Interrupted
 from fedcc.federation import flower_compat
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.epoch_setup import set_up
@@ -100,14 +102,19 @@ class Workers:
         """Return all nodes."""
         return list(range(len(self.drill.made.sites)))
 
-    def train(self) -> list[RoundRecord]:
-        """Begin or resume the run and carry out its rounds."""
+    def train(self, until: int | None = None) -> list[RoundRecord]:
+        """Begin or resume the run and carry out its rounds; stop after one of them if asked to."""
         records: list[RoundRecord] = []
         self._session += 1
         store = RoundStore(self.folder / "store")
         plan = self.drill.signed.plan
         aggregator: Aggregator = set_up(self, plan, store, 0.0)  # type: ignore[arg-type]
-        run_rounds(self, aggregator, records.append, lambda: False)  # type: ignore[arg-type]
+
+        def stop() -> bool:
+            return until is not None and store.last_closed >= until
+
+        with contextlib.suppress(Interrupted):
+            run_rounds(self, aggregator, records.append, stop)  # type: ignore[arg-type]
         return records
 
     def conclude(self) -> frozenset[str]:
