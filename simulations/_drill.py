@@ -19,7 +19,7 @@ from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.privacy.ledger import read_ledger
 
 DATA = "calls"
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": DATA,
     "source": {"kind": "csv"},
     "public_rows": 600,
@@ -41,15 +41,16 @@ def site_names(n_sites: int) -> tuple[str, ...]:
 
 
 def write_rows(path: Path, site: str, n_rows: int = 150) -> None:
-    """Write made-up rows of as many customers."""
-    rng = random.Random(site)
+    """Write made-up rows of as many customers; with a kind each, where the spec has kinds."""
+    rng, columns = random.Random(site), SPEC["columns"]
+    kinds = columns["kind"]["values"] if "kind" in columns else []
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "calls", "waits", "left"])
+        writer.writerow(["id", "calls", "waits", "left", *(["kind"] if kinds else [])])
         for number in range(n_rows):
             calls, waits = rng.random(), rng.random()
             row = [f"{site}-{number}", calls, waits, "Yes" if calls + waits > 1 else "No"]
-            writer.writerow(row)
+            writer.writerow([*row, *([rng.choice(kinds)] if kinds else [])])
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Drill:
     signed: SignedPlan
     spaces: Mapping[str, str | None] = field(default_factory=dict)
     services: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    environment: dict[str, dict[str, str]] = field(default_factory=dict)  # added, by service
 
     @classmethod
     def prepare(
@@ -107,7 +109,8 @@ class Drill:
         part = "aggregator" if name == "hub" else "site"
         folder = self.made.hub if name == "hub" else self.made.site(name)
         log = self.root / f"{name}.log"
-        self.services[name] = start(part, folder, log, self.spaces.get(name))
+        added = self.environment.get(name, {})
+        self.services[name] = start(part, folder, log, self.spaces.get(name), added)
 
     def start_all(self) -> None:
         """Start the aggregator and every site."""

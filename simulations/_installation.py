@@ -160,7 +160,11 @@ def free_port() -> int:
 
 
 def start(
-    part: str, folder: Path, log: Path, namespace: str | None = None
+    part: str,
+    folder: Path,
+    log: Path,
+    namespace: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `fedcc site run` or `fedcc aggregator run`; its log is appended to a file.
 
@@ -169,12 +173,19 @@ def start(
         folder: of it.
         log: file that takes its JSON lines.
         namespace: network namespace to run in, or `None` for this one.
+        environment: added to this process's own.
     """
     command = [sys.executable, "-m", "fedcc", part, "run", str(folder)]
     if namespace is not None:
         command = [shutil.which("ip") or "ip", "netns", "exec", namespace, *command]
     with log.open("ab") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+        )
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

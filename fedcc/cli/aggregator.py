@@ -136,7 +136,7 @@ def run_renew(args: argparse.Namespace) -> int:
         now,
     )
     values = {"certificate": str(home.certificate), "valid_until": end.isoformat()}
-    text = f"{home.certificate}: valid until {end:%F}; restart the aggregator, sites need nothing"
+    text = f"{home.certificate}: valid until {end:%F}; a running aggregator takes it by itself"
     return print_result(values, text, as_json=args.json)
 
 

@@ -11,8 +11,9 @@ def add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="run the aggregator until it is stopped",
         description="Start the SuperLink with TLS and node authentication, admit the nodes of the "
         "folder, and carry out the submitted plans one after another. Runs in the foreground and "
-        "logs one JSON object a line; SIGTERM ends it, SIGHUP to the SuperLink reads a renewed "
-        "certificate. A run that was interrupted goes on at the next start.",
+        "logs one JSON object a line; SIGTERM ends it. A renewed certificate is taken as soon as "
+        "it lies there; SIGHUP reads it again and ends nothing. A run that was interrupted goes on "
+        "at the next start.",
     )
     parser.add_argument("place", type=Path, metavar="FOLDER", help="that holds aggregator.yaml")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")

@@ -13,7 +13,8 @@ def add_run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="run the site until it is stopped",
         description="Dial the aggregator and answer for this site with the fedcc that is installed "
         "here, whatever is sent. Runs in the foreground and logs one JSON object a line; SIGTERM "
-        "ends it. Nothing is trained that was not approved here.",
+        "ends it, SIGHUP does nothing: settings are read at the start. Nothing is trained that was "
+        "not approved here.",
     )
     parser.add_argument("place", type=Path, metavar="FOLDER", help="that holds site.yaml")
     add_unlock_options(parser)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcc.crypto.key_file import Identity
-from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.statements import (
     VERSION,
     Fields,
     canonical,
     check_fingerprint,
-    parse,
+    read_of_any_admin,
     read_public,
     signed_bytes,
 )
@@ -26,7 +25,7 @@ from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
 
 KIND = "roster"
 NO_PREVIOUS = bytes(32)
-_KEYS = frozenset("consortium admin serial issued_at previous sites revoked signature".split())
+_SIGNED = frozenset("consortium admin serial issued_at previous sites revoked".split())
 _SITE_KEYS = frozenset("site organisation identity added_at".split())
 _REVOKED_KEYS = frozenset("site identity revoked_at".split())
 
@@ -151,14 +150,7 @@ def roster_of_anybody(content: bytes, source: str) -> Roster:
     Raises:
         RecordError, EnvelopeError: see `read_roster`.
     """
-    values = parse(content, KIND, _KEYS, source)
-    fields = Fields(values, frozenset(values), source)
-    admin = fields.identity("admin")
-    body = {key: values[key] for key in _KEYS - {"signature"}}
-    try:
-        verify_signature(admin, fields.binary("signature", 64), signed_bytes(KIND, body))
-    except EnvelopeError:
-        raise EnvelopeError(f"{source} is not signed by the admin that it names.") from None
+    _, fields, admin = read_of_any_admin(content, KIND, _SIGNED, source)
     roster = Roster(
         consortium=fields.name("consortium"),
         admin=admin,

@@ -266,13 +266,32 @@ def read_of_admin(
         admin_fingerprint: of the trusted admin.
 
     Returns:
+        See `read_of_any_admin`.
+
+    Raises:
+        RecordError, EnvelopeError: see `read_of_any_admin`.
+        ProtocolError: if another admin signed it.
+        ConfigError: if the fingerprint is none.
+    """
+    values, fields, admin = read_of_any_admin(raw, kind, signed, source)
+    check_fingerprint(admin_fingerprint, admin, f"the admin who signed {source}")
+    return values, fields, admin
+
+
+def read_of_any_admin(
+    raw: bytes, kind: str, signed: frozenset[str], source: str
+) -> tuple[dict[str, Any], Fields, bytes]:
+    """Read a statement that is signed by whoever it names as its admin; that may be anybody.
+
+    Args:
+        raw: see `read_of_admin`, as all others.
+
+    Returns:
         Its values, the same as fields, and the admin's identity key.
 
     Raises:
         RecordError: if it is no such statement.
         EnvelopeError: if it was altered or is unsigned.
-        ProtocolError: if another admin signed it.
-        ConfigError: if the fingerprint is none.
     """
     keys = signed | {"signature"}
     values = parse(raw, kind, keys, source)
@@ -283,5 +302,4 @@ def read_of_admin(
         verify_signature(admin, fields.binary("signature", 64), signed_bytes(kind, body))
     except EnvelopeError:
         raise EnvelopeError(f"{source} is not signed by the admin that it names.") from None
-    check_fingerprint(admin_fingerprint, admin, f"the admin who signed {source}")
     return values, fields, admin

@@ -1,8 +1,8 @@
 """Free text as features of L2 norm 1: an encoder's vectors, centred at a public mean.
 
-The mean is that of a public, generated corpus and ships with fedcc; nothing is fitted on the texts
-of a site. The words of the labels' names pass through the same recipe, which gives a head its
-public starting point. Texts arrive redacted; an empty text becomes the zero vector.
+The mean is that of the labels' names, or of a generated corpus that ships with fedcc; nothing is
+fitted on the texts of a site. The words of the labels' names pass through the same recipe, which
+gives a head its public starting point. Texts arrive redacted; an empty one becomes the zero vector.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class TextEncoding:
     columns: tuple[str, ...]  # several text columns are joined by a line break
     label_words: tuple[str, ...]  # public names of the classes, in the order of their codes
     encoder: Encoder
-    centre: NDArray[np.float32]  # shape (d,)
+    shipped_centre: NDArray[np.float32] | None  # shape (d,); None is the mean of the label words
     cache_dir: Path | None
     shared_caches: tuple[str, ...]  # owners whose caches are read too; only one machine's own
     progress: OwnerProgress
@@ -79,7 +79,9 @@ class TextEncoding:
             columns=tuple(spec.with_role("text")),
             label_words=spec.label_words,
             encoder=encoder,
-            centre=public_centre(encoder, settings),
+            shipped_centre=None
+            if settings.centre == "labels"
+            else public_centre(encoder, settings),
             cache_dir=cache_dir,
             shared_caches=shared_caches,
             progress=progress,
@@ -98,14 +100,28 @@ class TextEncoding:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the encoder, the centre, the columns and the label words."""
-        centre = hashlib.sha256(self.centre.tobytes()).hexdigest()
+        centre = LABELS  # the words stand for their mean, whose last bits differ between machines
+        if self.shipped_centre is not None:
+            centre = hashlib.sha256(self.shipped_centre.tobytes()).hexdigest()
         text = json.dumps([self.encoder.fingerprint, centre, self.columns, self.label_words])
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
+    def centre(self) -> NDArray[np.float32]:
+        """What is subtracted from every vector, shape `(d,)`."""
+        if self.shipped_centre is not None:
+            return self.shipped_centre
+        mean = self._label_vectors.astype(np.float64).mean(axis=0)
+        return np.asarray(mean, dtype=np.float32)
+
+    @cached_property
+    def _label_vectors(self) -> NDArray[np.float32]:
+        return self._vectors(self.label_words, LABELS)
+
+    @cached_property
     def label_features(self) -> NDArray[np.float64]:
         """Features of the labels' names, shape `(n_classes, d)`."""
-        return centred(self._vectors(self.label_words, LABELS), self.centre).astype(np.float64)
+        return centred(self._label_vectors, self.centre).astype(np.float64)
 
     def encode(self, table: Table, owner: str) -> NDArray[np.float32]:
         """Return the features of all rows, shape `(n_rows, d)`, L2 norm 1 or 0.

@@ -27,6 +27,7 @@ from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.node_list import admitted_nodes
 from fedcc.deployment.own_data import own_data
 from fedcc.deployment.probe import Answer, probe
+from fedcc.deployment.proxy_access import proxy_url
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, TooFewSites
 from fedcc.privacy.ledger import read_ledger
@@ -44,8 +45,9 @@ def doctor_settings() -> DoctorSettings:
 def site_steps(home: SiteHome, settings: DoctorSettings, clock: Clock) -> list[Step]:
     """Return the checks of a site; what needs the decisions on plans is added by the caller."""
     keys = [home.node_key, home.identity]
-    if home.values.keys.unlock is not None:
-        keys.append(home.at(home.values.keys.unlock))
+    for named in (home.values.keys.unlock, home.values.network.proxy_credentials):
+        if named is not None:
+            keys.append(home.at(named))
     return [
         ("versions", versions),
         ("key permissions", lambda: private(keys)),
@@ -123,7 +125,7 @@ def _connect(home: SiteHome, settings: DoctorSettings) -> Answer:
         dialled.host,
         dialled.port,
         home.ca,
-        proxy=home.values.network.proxy,
+        proxy=proxy_url(home),
         timeout=settings.timeout_seconds,
     )
 

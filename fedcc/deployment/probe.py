@@ -1,12 +1,14 @@
 """One TLS connection to the aggregator, as a site makes it: authority, name, proxy and clock."""
 
 import http.client
+import re
 import ssl
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from fedcc.errors import EnvelopeError, RecordError, TooFewSites
 
@@ -42,7 +44,7 @@ def probe(host: str, port: int, ca: Path, *, proxy: str | None, timeout: float) 
         host: name or address of the aggregator.
         port: its port.
         ca: the authority that is trusted, and no other.
-        proxy: `http://HOST:PORT` to CONNECT through; the environment's is ignored.
+        proxy: `http://[USER:PASSWORD@]HOST:PORT` to CONNECT through; the environment's is ignored.
         timeout: seconds for each step.
 
     Raises:
@@ -58,8 +60,8 @@ def probe(host: str, port: int, ca: Path, *, proxy: str | None, timeout: float) 
         link = http.client.HTTPSConnection(
             str(parts.hostname), parts.port, timeout=timeout, context=context
         )
-        link.set_tunnel(host, port)
-        hop = f"{host}:{port} through {proxy}"
+        link.set_tunnel(host, port, headers=_credentials(parts))
+        hop = f"{host}:{port} through {parts.hostname}:{parts.port}"
     try:
         link.connect()
         return _asked(link)
@@ -69,13 +71,26 @@ def probe(host: str, port: int, ca: Path, *, proxy: str | None, timeout: float) 
             "between, or the name is not in it: compare with the admin before anything else."
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = getattr(error, "strerror", None) or _refusal(error) or type(error).__name__
         raise TooFewSites(
             f"{hop} cannot be reached ({reason}). Check host, port, network.proxy and the "
             "firewall; the site only ever dials out."
         ) from None
     finally:
         link.close()
+
+
+def _credentials(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+    return {"Proxy-Authorization": f"Basic {b64encode(pair).decode()}"}
+
+
+def _refusal(error: Exception) -> str:
+    """Return what a proxy that refused said, such as `407 Proxy Authentication Required`."""
+    said = re.search(r"Tunnel connection failed: (\d{3}[ \w]{0,60})", str(error))
+    return "" if said is None else f"the proxy answers {said.group(1)}"
 
 
 def _asked(link: http.client.HTTPSConnection) -> Answer:

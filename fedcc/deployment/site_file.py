@@ -49,6 +49,7 @@ class Network:
     """How and when a site uses its network."""
 
     proxy: str | None
+    proxy_credentials: str | None
     max_kilobytes_per_second: float | None
     windows: tuple[Window, ...]
     time_zone: str
@@ -57,6 +58,8 @@ class Network:
         """Check proxy, rate and zone."""
         if self.proxy is not None:
             _check_proxy(self.proxy)
+        elif self.proxy_credentials is not None:
+            raise ValueError("proxy_credentials without a proxy: name it, or say null")
         rate = self.max_kilobytes_per_second
         if rate is not None and not rate > 0:
             raise ValueError(f"max_kilobytes_per_second must be > 0 or null, got {rate:g}")
@@ -72,7 +75,10 @@ def _check_proxy(proxy: str) -> None:
     if parts.scheme != "http" or not parts.hostname or port is None or parts.path.strip("/"):
         raise ValueError("proxy must be null or http://HOST:PORT (what is inside is TLS anyway)")
     if parts.username or parts.password:
-        raise ValueError("proxy must not hold a password: this file is not private")
+        raise ValueError(
+            "proxy must not hold a password: this file is not private. Name a file as "
+            "proxy_credentials"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

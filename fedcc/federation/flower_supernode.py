@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
 from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
 from fedcc.federation.flower_runtime import run_supernode
+from fedcc.federation.obstacles import Obstacles, clock_obstacle, connection_obstacle
 
 __all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
 
@@ -72,13 +74,26 @@ def private_key(path: Path) -> EllipticCurvePrivateKey:
     return key
 
 
+def _nobody_listens(problem: str) -> None:
+    return None
+
+
 def sign_off(
     node: NodeSettings,
+    tell: Callable[[str], None] = _nobody_listens,
     *,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Wait for the aggregator, and tell it that whatever this node had taken is lost.
+
+    A clock that is off, here or there, and a certificate that has expired are waited for as well.
+
+    Args:
+        node: its settings.
+        tell: called now and then with what is waited for.
+        clock: in seconds.
+        sleep: waits for so many seconds.
 
     Raises:
         EnvelopeError: if whoever answers is not the aggregator that `ca` vouches for, or speaks no
@@ -88,7 +103,7 @@ def sign_off(
     """
     key = private_key(node.key)
     # Flower: still alive for up to two heartbeats after it was killed.
-    patience = clock() + 3 * node.heartbeat
+    patience, told = clock() + 3 * node.heartbeat, Obstacles(tell, clock)
     with _client(node, key) as client:
         request = ActivateNodeRequest(
             public_key=public_key_to_bytes(key.public_key()), heartbeat_interval=node.heartbeat
@@ -99,9 +114,11 @@ def sign_off(
                 client.DeactivateNode(DeactivateNodeRequest(node_id=number))
                 break
             except httpx.HTTPStatusError as error:
-                _check_admitted(error.response.status_code, clock() > patience)
+                if not told.about(clock_obstacle(error.response, datetime.now(UTC))):
+                    _check_admitted(error.response.status_code, clock() > patience)
             except httpx.TransportError as error:
-                _check_trusted(error, node)
+                if not told.about(connection_obstacle(error, node.address)):
+                    _check_trusted(error, node)
             sleep(1.0)
 
 
@@ -160,17 +177,20 @@ def hasten(node: NodeSettings) -> None:
     )
 
 
-def run_node(node: NodeSettings, contact: Callable[[], None]) -> None:
+def run_node(
+    node: NodeSettings, contact: Callable[[], None], tell: Callable[[str], None] = _nobody_listens
+) -> None:
     """Sign off, then run Flower's SuperNode for ever.
 
     Args:
         node: its settings.
         contact: called whenever the aggregator has answered.
+        tell: see `sign_off`.
 
     Raises:
         FedccError: see `sign_off`.
     """
-    sign_off(node)
+    sign_off(node, tell)
     hasten(node)
     _watch(node, contact)
     sys.argv = ["flower-supernode", "--superlink", node.address]

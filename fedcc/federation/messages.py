@@ -17,6 +17,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedcc.crypto.keys import Advert
 from fedcc.errors import ProtocolError
+from fedcc.training.checkpoints import cut_unfinished_line
 
 Value = str | int | bytes
 Exchange = Literal[
@@ -201,6 +202,7 @@ class WireLog:
             path: of the log.
             update_kind: what an upload's chunks are in this run, `ciphertext` or `plaintext`.
         """
+        cut_unfinished_line(path)
         self._file: TextIO = path.open("a", encoding="utf-8")
         self._update_kind = update_kind
 

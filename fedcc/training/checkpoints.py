@@ -35,6 +35,15 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         raise
 
 
+def cut_unfinished_line(path: Path) -> None:
+    """Cut what follows the last line end of a file of lines: a full disk left half a line there."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
 def tensor_bytes(tensors: Mapping[str, NDArray[np.generic]]) -> bytes:
     """Return a safetensors file as bytes; equal tensors give equal bytes."""
     ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}

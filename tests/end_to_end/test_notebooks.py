@@ -95,6 +95,7 @@ def test_outputs_counts_and_absolute_paths_would_be_noticed() -> None:
     assert leftovers(named) == ["cell 1 names an absolute path"]
 
 
+@pytest.mark.scripts
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs(path: Path, tmp_path: Path) -> None:

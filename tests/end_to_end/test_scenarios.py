@@ -10,6 +10,8 @@ import pytest
 
 from fedcc import config
 
+pytestmark = pytest.mark.scripts
+
 SIMULATIONS = Path(__file__).resolve().parents[2] / "simulations"
 TINY = ("rounds=2", "cache=none", "encoder=hashing")
 WORLD = (*TINY, "data.source.rows=1500")

@@ -3,6 +3,7 @@
 The corpus comes from the generated contact-centre world, so the centre holds nothing of anybody's
 texts. It is made, and checked, by `python simulations/public_centre.py`; each vector is kept under
 the fingerprint of its encoder, so a vector never meets an encoder that it was not made with.
+With `centre=labels` no file is needed: the mean is that of the labels' names in the data YAML.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ class EncoderSettings:
     dimension: int  # length of a vector
     max_tokens: int  # of one text, special tokens included; the rest is cut off and counted
     threads: int  # CPU threads while encoding; changes the speed, never a vector
-    centre: Literal["public", "none"]  # whether the mean vector of a public corpus is subtracted
+    centre: Literal["labels", "public", "none"]  # whose mean vector is subtracted, see centring.py
 
     def __post_init__(self) -> None:
         """Refuse numbers that no encoder can work with."""

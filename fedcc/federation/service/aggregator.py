@@ -6,8 +6,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from fedcc.crypto.private_files import read_private
+from fedcc.crypto.statements import read_public
 from fedcc.deployment.aggregator_file import AggregatorHome
-from fedcc.errors import ConfigError
+from fedcc.deployment.certificates import is_key_of
+from fedcc.errors import ConfigError, FedccError
 from fedcc.federation.service.places import LOOPBACK, Places
 from fedcc.federation.service.running import Metrics, Service, run_service
 from fedcc.federation.service.settings import ServiceSettings, service_settings
@@ -39,8 +42,20 @@ def run_aggregator(place: Path, settings: ServiceSettings | None = None) -> None
         is_ready=lambda: _answers(places.port()) and _listens(home),
         metrics=lambda: _metrics(home),
         ticks=("asked",),
+        state=home.state,
+        reload=lambda: "superlink" if _certificate_fits(home) else None,
+        watched=(home.certificate, home.server_key),
     )
     run_service(service, settings or service_settings())
+
+
+def _certificate_fits(home: AggregatorHome) -> bool:
+    """Tell whether certificate and key belong together; one is replaced after the other."""
+    try:
+        certificate, key = read_public(home.certificate), read_private(home.server_key)
+        return is_key_of(key, certificate, str(home.server_key))
+    except FedccError:
+        return False
 
 
 def _prepared(state: Path) -> Places:
@@ -91,9 +106,10 @@ def _metrics(home: AggregatorHome) -> Metrics:
     for folder in (home.state / "runs").glob("*"):
         done += (folder / "outcome.json").exists()
         try:
-            lines = (folder / "metrics.jsonl").read_text().splitlines()
+            text = (folder / "metrics.jsonl").read_text()
         except OSError:
             continue
+        lines = text[: text.rfind("\n") + 1].splitlines()
         attempts += len(lines)
         closed += sum(bool(json.loads(line)["closed"]) for line in lines)
     return {

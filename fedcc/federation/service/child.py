@@ -71,7 +71,11 @@ def supernode(file: Path) -> None:
         heartbeat=settings.heartbeat_seconds,
         bytes_per_second=None if rate is None else 1000 * rate,
     )
-    run_node(node, lambda: places.ticks.tick("contact"))
+
+    def tell(problem: str) -> None:
+        events.emit("waits", {"site": home.values.site, "reason": problem})
+
+    run_node(node, lambda: places.ticks.tick("contact"), tell)
 
 
 def site(file: Path) -> None:

@@ -19,6 +19,7 @@ EVENTS = frozenset(
         "started",  # a process
         "ended",
         "restart",
+        "reloaded",  # certificate and key
         "ready",
         "not_ready",
         "stopping",
@@ -33,6 +34,7 @@ EVENTS = frozenset(
         "model",  # is complete
         "released",  # was a model, by enough sites
         "stuck",
+        "waits",  # for a clock, or for a certificate to be renewed
     )
 )
 NUMBERS = frozenset(

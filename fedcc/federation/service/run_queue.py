@@ -26,10 +26,11 @@ from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.service import events
 from fedcc.federation.service.concluding import Verdicts, build_concluding_app
 from fedcc.federation.service.places import Places
+from fedcc.federation.service.room import is_full, lacks_room
 from fedcc.federation.service.settings import ServiceSettings
 from fedcc.federation.settings import FederationSettings
 from fedcc.federation.strategy import RoundRecord
-from fedcc.training.checkpoints import write_json, write_whole
+from fedcc.training.checkpoints import cut_unfinished_line, write_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -152,23 +153,30 @@ class _Attempted:
                 )
             )
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "plan.json", plan.to_json().encode() + b"\n")
         place: dict[str, events.Value] = {"run": plan.run}
         events.emit("run_begins", {**place, "rounds": plan.rounds, "sites": len(plan.sites)})
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "plan.json", plan.to_json().encode() + b"\n")
             self._serve()
         except (TooFewSites, Interrupted) as error:
-            # Sites may come back; the run goes on where it was.
-            events.emit("run_ends", {**place, "outcome": error.outcome, "reason": str(error)})
-            time.sleep(self._settings.retry_seconds)
+            # Sites, or room on the disk, may come back; the run goes on where it was.
+            self._pause(error)
             return
         except FedccError as error:
             self._end(error)
             return
         except (httpx.HTTPError, OSError) as error:
+            if isinstance(error, OSError) and is_full(error):
+                self._pause(Interrupted(lacks_room(folder, self._settings.free_megabytes)))
+                return
             raise TooFewSites(f"the SuperLink was lost: {type(error).__name__}") from None
         self._end(None)
+
+    def _pause(self, error: FedccError) -> None:
+        place = {"run": self._run.plan.run, "outcome": error.outcome, "reason": str(error)}
+        events.emit("run_ends", place)
+        time.sleep(self._settings.retry_seconds)
 
     def _end(self, error: FedccError | None) -> None:
         self._run.folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +192,7 @@ class _Attempted:
             FedccError: whatever ended it early.
         """
         settings, folder = self._settings, self._run.folder
+        self._goes_on()
         app = build_server_app(
             self._run.plan,
             FederationSettings(
@@ -216,7 +225,14 @@ class _Attempted:
                 events.emit("lost", {"run": self._run.plan.run, "site": path.stem})
 
     def _goes_on(self) -> bool:
+        """Return that nobody wants the run to stop.
+
+        Raises:
+            Interrupted: if another attempt could not be kept: sites would be charged for nothing.
+        """
         self._places.ticks.tick("asked")
+        if lack := lacks_room(self._home.state, self._settings.free_megabytes):
+            raise Interrupted(lack)
         return False
 
 
@@ -294,6 +310,7 @@ class _Noted(list[RoundRecord]):
 
     def append(self, record: RoundRecord) -> None:
         super().append(record)
+        cut_unfinished_line(self._file)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(dataclasses.asdict(record)) + "\n")
         events.emit(

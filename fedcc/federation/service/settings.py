@@ -8,7 +8,7 @@ from fedcc import config
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """Times in seconds; values come from `configs/service/*.yaml`, which explains them."""
+    """Seconds, and room in megabytes; values come from `configs/service/*.yaml`."""
 
     poll_seconds: float
     heartbeat_seconds: float
@@ -22,6 +22,7 @@ class ServiceSettings:
     retry_seconds: float
     stop_seconds: float
     metrics_seconds: float
+    free_megabytes: float
 
     def __post_init__(self) -> None:
         """Check the ranges."""

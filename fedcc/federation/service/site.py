@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fedcc.crypto.key_file import KeyFile, Unlocker, read_key
 from fedcc.crypto.private_files import read_private
+from fedcc.deployment.proxy_access import proxy_url
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError
 from fedcc.federation.service.places import Places
@@ -53,11 +54,12 @@ def run_site(
         places=places,
         health=home.values.health,
         kinds=("supernode", "site"),
-        proxy=home.values.network.proxy,
+        proxy=proxy_url(home),
         secret=secret,
         is_ready=has_contact,
         metrics=metrics,
         ticks=("asked",),
+        state=home.state,
     )
     run_service(service, times)
 

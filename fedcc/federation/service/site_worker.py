@@ -18,12 +18,13 @@ from fedcc.crypto.key_file import Identity
 from fedcc.crypto.keys import SiteKeys
 from fedcc.deployment.site_file import SiteHome
 from fedcc.deployment.time_windows import is_open
-from fedcc.errors import FedccError, PolicyViolation, ProtocolError
+from fedcc.errors import ConfigError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation.client_app import build_client_app
 from fedcc.federation.messages import RELEASE, UNAVAILABLE, Exchange, Parcel
 from fedcc.federation.reply_schedule import ReplySchedule
 from fedcc.federation.service import events
 from fedcc.federation.service.approvals import approved_plan, check_begins
+from fedcc.federation.service.room import lacks_room
 from fedcc.federation.service.settings import ServiceSettings
 from fedcc.federation.service.site_release import (
     RunAtSite,
@@ -62,6 +63,7 @@ class SiteWorker:
             FedccError: if policy or roster cannot be used, or the roster does not hold this key.
         """
         self._home, self._identity, self._now = home, identity, now
+        self._free_megabytes = settings.free_megabytes
         self._open: RunAtSite | None = None
         self._runs: dict[int, str] = {}  # of Flower's runs
         self._sites: dict[int, Site] = {}  # the open one, as partition 0
@@ -149,6 +151,8 @@ class SiteWorker:
         network = self._home.values.network
         if exchange in COMPUTING and not is_open(network.windows, network.time_zone, self._now()):
             raise PolicyViolation("this site computes in the windows of network.windows only.")
+        if exchange in COMPUTING and (lack := lacks_room(self._home.state, self._free_megabytes)):
+            raise ConfigError(lack)  # before the round is charged
         if exchange == "join":
             named = Parcel.from_record(message.content).text("run")
             if self._open is None or self._open.signed.plan.run != named:

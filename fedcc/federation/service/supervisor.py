@@ -6,6 +6,7 @@ is then started anew, later and later while it keeps failing. However the superv
 (configuration, data, integrity) at its very start ends the service with that code.
 """
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO, RawIOBase
 from pathlib import Path
 
 from fedcc.errors import ConfigError
@@ -67,8 +69,12 @@ class Group:
         self._running: list[tuple[Child, subprocess.Popen[bytes]]] = []
         self.last_error = ""  # reason that a child gave before it ended
         self.seen: set[str] = set()  # events that any child reported
-        for child in children:
-            self._start(child, private / f"{child.name}.out")
+        try:
+            for child in children:
+                self._start(child, private / f"{child.name}.out")
+        except OSError:
+            self.end(0.0)
+            raise
 
     def _start(self, child: Child, printed: Path) -> None:
         process = subprocess.Popen(
@@ -91,14 +97,14 @@ class Group:
 
     def _relay(self, child: Child, process: subprocess.Popen[bytes], printed: Path) -> None:
         """Pass on the lines that may be logged; the rest is kept in a private file."""
-        descriptor = os.open(printed, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as private:
+        with _private_file(printed) as private:
             for raw in process.stdout or ():
                 found = events.parse(raw.decode("utf-8", "replace"))
                 if found is None:
-                    if private.tell() < 1_000_000:
-                        private.write(raw)
-                        private.flush()
+                    # On a full disk these words are lost; the process must not wait for them.
+                    with contextlib.suppress(OSError):
+                        if private.tell() < 1_000_000:
+                            private.write(raw)
                     continue
                 event = str(found.pop("event"))
                 self.seen.add(event)
@@ -113,6 +119,12 @@ class Group:
             if code is not None:
                 return child.name, code
         return None
+
+    def hang_up(self, name: str) -> None:
+        """Send SIGHUP to one process, which reads anew what it can."""
+        for child, process in self._running:
+            if child.name == name:
+                process.send_signal(signal.SIGHUP)
 
     def end(self, patience: float) -> None:
         """End all: ask, wait, and kill what is left."""
@@ -129,6 +141,15 @@ class Group:
                     process.wait(max(0.0, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     pass
+
+
+def _private_file(path: Path) -> RawIOBase:
+    """Return a new private file, or where nothing is kept if the disk has no room for one."""
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    return FileIO(descriptor, "w")
 
 
 class Supervisor:
@@ -167,16 +188,12 @@ class Supervisor:
         pause = self._settings.restart_seconds
         while not self.stop.is_set():
             began = time.monotonic()
-            group = Group(self._children(), self._private)
-            try:
-                name, code = self._watch(group)
-            finally:
-                group.end(self._settings.stop_seconds)
+            name, code, why = self._live()
             if self.stop.is_set():
                 break
             lasted = time.monotonic() - began
-            if code in NEEDS_A_PERSON and "ready" not in group.seen:
-                return code, group.last_error
+            if why is not None:
+                return code, why
             if lasted > self._settings.start_seconds:
                 pause = self._settings.restart_seconds
             self.restarts += 1
@@ -187,6 +204,25 @@ class Supervisor:
                 self.stop.wait(min(1.0, pause))
             pause = min(2 * pause, self._settings.most_restart_seconds)
         return 0, ""
+
+    def _live(self) -> tuple[str, int, str | None]:
+        """Start all processes and wait until one ends, or none can be started.
+
+        Returns:
+            Who ended and how; the reason, if a person is needed.
+        """
+        try:
+            group = Group(self._children(), self._private)
+        except OSError as error:  # a full disk, no process left: may pass
+            text = f"cannot be started: {error.strerror}"
+            events.emit("refused", {"error": type(error).__name__, "reason": text})
+            return "start", error.errno or 1, None
+        try:
+            name, code = self._watch(group)
+        finally:
+            group.end(self._settings.stop_seconds)
+        is_final = code in NEEDS_A_PERSON and "ready" not in group.seen
+        return name, code, group.last_error if is_final else None
 
     def _watch(self, group: Group) -> tuple[str, int]:
         """Return who ended, and how."""

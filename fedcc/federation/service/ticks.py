@@ -1,5 +1,10 @@
-"""When something was last seen to happen, shared between processes as a file's time of change."""
+"""When something was last seen to happen, shared between processes as a file's time of change.
 
+That time is of the machine's monotonic clock, the same for all processes: setting the clock of the
+wall makes nothing look stuck.
+"""
+
+import os
 import time
 from pathlib import Path
 
@@ -15,6 +20,8 @@ class Ticks:
         """Note that it happened now."""
         path = self._folder / f"{name}.tick"
         path.touch(mode=0o600)
+        now = time.monotonic_ns()
+        os.utime(path, ns=(now, now))
 
     def clear(self, name: str) -> None:
         """Forget that it ever happened."""
@@ -23,6 +30,7 @@ class Ticks:
     def age(self, name: str) -> float | None:
         """Return the seconds since it happened; `None` if it never did."""
         try:
-            return max(0.0, time.time() - (self._folder / f"{name}.tick").stat().st_mtime)
+            then = (self._folder / f"{name}.tick").stat().st_mtime_ns
+            return max(0.0, (time.monotonic_ns() - then) / 1e9)
         except FileNotFoundError:
             return None

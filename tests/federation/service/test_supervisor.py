@@ -1,10 +1,12 @@
 """Processes that live and die together, and what of their output may be logged."""
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -149,3 +151,52 @@ def test_processes_of_a_service_that_was_killed_end_with_it(tmp_path: Path) -> N
         return str(tmp_path) not in running
 
     wait_for(is_gone)
+
+
+def test_a_start_that_fails_for_want_of_room_is_tried_again(tmp_path: Path) -> None:
+    starts: list[int] = []
+
+    def children() -> list[Child]:
+        starts.append(1)
+        if len(starts) < 3:
+            raise OSError(28, "No space left on device")
+        return [child("site", "import time; time.sleep(60)")]
+
+    seen: list[Group] = []
+    supervised = Supervisor(
+        children,
+        tmp_path,
+        dataclasses.replace(SETTINGS, restart_seconds=0.05, stop_seconds=1.0),
+        lambda: None,
+        seen.append,
+        lambda: None,
+    )
+    thread = threading.Thread(target=supervised.run)
+    thread.start()
+    wait_for(lambda: seen)
+    supervised.stop.set()
+    thread.join(20)
+
+    assert len(starts) == 3 and not thread.is_alive()
+
+
+def test_of_a_start_that_fails_half_way_no_process_is_left(tmp_path: Path) -> None:
+    code = f"import time; open({str(tmp_path / 'began')!r}, 'w'); time.sleep(60)"
+    missing = Child("runs", (str(tmp_path / "missing"),), {}, b"")
+    began = time.monotonic()
+
+    with pytest.raises(FileNotFoundError):
+        Group([child("superlink", code), missing], tmp_path)
+
+    assert time.monotonic() - began < 50  # the first one would have lasted for a minute
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_process_whose_words_cannot_be_kept_does_not_wait_for_anybody(tmp_path: Path) -> None:
+    (tmp_path / "site.out").mkdir()  # cannot be opened for writing
+    group = Group([child("site", "print('x' * 200_000)")], tmp_path)
+
+    wait_for(lambda: group.ended() is not None)
+
+    assert group.ended() == ("site", 0)
