@@ -91,6 +91,26 @@ class SiteData:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleaseTest:
+    """What a site asks of a model before it signs its release; both keys or neither."""
+
+    minimum_accuracy: float | None  # on its own held-out rows
+    epsilon: float | None  # that the answer, one bit, costs
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if (self.minimum_accuracy is None) != (self.epsilon is None):
+            raise ValueError(
+                "minimum_accuracy and epsilon go together: a test on rows tells something about "
+                "them, and its noise follows from epsilon. Set both, or null for both"
+            )
+        if self.minimum_accuracy is not None and not 0 < self.minimum_accuracy < 1:
+            raise ValueError(f"minimum_accuracy must be > 0 and < 1, got {self.minimum_accuracy:g}")
+        if self.epsilon is not None and not 0 < self.epsilon <= 1:
+            raise ValueError(f"epsilon must be > 0 and at most 1, got {self.epsilon:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StandingApproval:
     """A rule that approves plans without a person."""
 
@@ -137,6 +157,7 @@ class SiteFile:
     ledger: str
     state: str
     standing_approvals: tuple[StandingApproval, ...]
+    release: ReleaseTest
     health: Health
     limits: Limits
 

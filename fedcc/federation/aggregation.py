@@ -18,7 +18,7 @@ from fedcc.errors import ProtocolError, RecordError
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.membership import session_hash
-from fedcc.federation.messages import Parcel
+from fedcc.federation.messages import Parcel, roster_from_json, roster_to_json
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, expected_upload
 from fedcc.training.checkpoints import read_tensors, tensor_bytes, write_json, write_whole
@@ -39,6 +39,9 @@ class RoundStore:
         self.attempts_used = 0
         self.last_closed = 0
         self.epochs_used = 0
+        self.roster: tuple[Advert, ...] = ()  # of the run, once all its sites have joined
+        self.parts: dict[int, tuple[str, ...]] = {}  # epoch to the sites that began it
+        self.holds: dict[str, int] = {}  # last round that each site is known to hold
         self._place = (0, 0)  # round and attempt that were started last
         self._read()
 
@@ -51,14 +54,36 @@ class RoundStore:
                 self.last_closed = int(values["last_closed"])
                 self.epochs_used = int(values["epochs_used"])
                 self._place = (int(values["round"]), int(values["attempt"]))
+                self.parts = {int(n): tuple(sites) for n, sites in values["parts"].items()}
+                self.holds = {site: int(number) for site, number in values["holds"].items()}
+            roster = self._folder / "roster.json"
+            if roster.exists():
+                self.roster = roster_from_json(roster.read_text())
             for path in sorted(self._folder.glob("round-*.json")):
                 number = int(path.stem.removeprefix("round-"))
                 tensors = read_tensors(path.with_suffix(".safetensors"))
                 chunks = [tensors[name].tobytes() for name in sorted(tensors)]
                 self.closed[number] = ClosedRound.from_proof(path.read_text(), chunks)
                 self.last_closed = max(self.last_closed, number)
-        except (ValueError, KeyError, TypeError, ProtocolError):
+        except (ValueError, KeyError, TypeError, AttributeError, ProtocolError):
             raise RecordError(f"{self._folder} does not hold the state of a run.") from None
+
+    def keep_roster(self, roster: tuple[Advert, ...]) -> None:
+        """Keep who takes part in the run; from now on it can go on without some of them."""
+        write_whole(self._folder / "roster.json", roster_to_json(roster).encode())
+        self.roster = roster
+
+    def begin_epoch(self, number: int, sites: tuple[str, ...]) -> None:
+        """Note which sites can apply the rounds that will be closed in an epoch."""
+        oldest = min((closed.epoch for closed in self.closed.values()), default=number)
+        self.parts = {n: names for n, names in self.parts.items() if n >= oldest}
+        self.parts[number] = sites
+        self._write()
+
+    def note_holds(self, applied: Mapping[str, int]) -> None:
+        """Note the last round that each site holds."""
+        self.holds = dict(applied)
+        self._write()
 
     def start_epoch(self) -> int:
         """Count an epoch, on disk before any message of it leaves; return its number."""
@@ -84,12 +109,14 @@ class RoundStore:
         return attempt, self.attempts_used
 
     def _write(self) -> None:
-        counts = {
+        counts: dict[str, object] = {
             "attempts_used": self.attempts_used,
             "last_closed": self.last_closed,
             "epochs_used": self.epochs_used,
             "round": self._place[0],
             "attempt": self._place[1],
+            "parts": self.parts,
+            "holds": self.holds,
         }
         write_json(self._folder / "state.json", counts)
 
@@ -121,7 +148,7 @@ class Aggregator:
     plan: RunPlan
     store: RoundStore
     roster: tuple[Advert, ...]
-    nodes: Mapping[str, int]  # Flower node of each site
+    nodes: dict[str, int]  # Flower node of each site that joined in this session
     applied: dict[str, int]  # last round that each site of the roster is known to have applied
     present: set[str]  # sites that answered last
     record: EpochRecord | None = None  # of the epoch that has begun; without its key
@@ -156,6 +183,14 @@ class Aggregator:
         """Return the closed rounds that a site has not applied yet, in order."""
         after = self.applied[site]
         return [self.store.closed[n] for n in sorted(self.store.closed) if n > after]
+
+    def can_follow(self, site: str) -> bool:
+        """Tell whether a site can apply all that it misses by itself, from what is kept here."""
+        wanted = range(self.applied[site] + 1, self.store.last_closed + 1)
+        closed = [self.store.closed.get(number) for number in wanted]
+        return all(
+            one is not None and site in self.store.parts.get(one.epoch, ()) for one in closed
+        )
 
     def take_upload(self, site: str, entry: MaskEntry, reply: Parcel) -> tuple[Header, Envelope]:
         """Check an upload's envelope completely; no ciphertext is parsed.

@@ -1,52 +1,57 @@
 """Setting up at the aggregator: the roster once per run, and one-time secrets once per epoch.
 
 An epoch begins when the run does or is resumed, every `rotate_every` rounds, when its entries are
-used up, and when a site comes back that has no part in it. Sites exchange public keys and
+used up, and when a site comes back that has no part in it. One that cannot follow gets the model
+from another site first. Sites exchange public keys and
 commitments, deal shares to each other, and take a fresh HE key from one of them; the aggregator
 passes on what is sealed and checks what is public.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from fedcc.crypto.entries import EpochAdvert, verify_adverts
+from fedcc.crypto.entries import Epoch, EpochAdvert, verify_adverts
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import Aggregator, RoundStore
+from fedcc.federation.catching_up import ask, catch_up, joined, run_fields
 from fedcc.federation.closed_round import closed_parcel
 from fedcc.federation.epoch_record import EpochRecord, planned_epoch
 from fedcc.federation.link import Link
-from fedcc.federation.messages import Exchange, Parcel, advert_from_json, hex_map, roster_to_json
+from fedcc.federation.messages import Parcel, advert_from_json, hex_map
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum
 
 
 def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) -> Aggregator:
-    """Collect the identities of all sites and begin the first epoch.
+    """Collect the identities of the sites and begin the first epoch of this session.
+
+    When a run begins all its sites must be there, since its roster is fixed from then on. A run
+    that is resumed goes on with as many as the plan needs; the others rejoin later.
 
     Raises:
-        TooFewSites: if a site of the roster does not join, or fewer than n_min begin.
+        TooFewSites: if a site of the roster is missing when a run begins, or fewer than n_min join
+            or begin.
     """
     nodes = link.wait_for_nodes(len(plan.sites), join_timeout)
-    requests = {node: (str(node), Parcel({"run": plan.run})) for node in nodes}
-    adverts, applied, node_of = {}, {}, {}
-    for name, reply in link.exchange("join", 0, requests).items():
-        try:
-            advert = advert_from_json(reply.text("advert"))
-            rounds_applied = reply.number("rounds_applied")
-        except ProtocolError:
-            continue
-        if advert.site in plan.sites and advert.site not in adverts:
-            adverts[advert.site] = advert
-            applied[advert.site] = rounds_applied
-            node_of[advert.site] = int(name)
-    roster = tuple(adverts[site] for site in plan.sites if site in adverts)
-    if len(roster) < len(plan.sites):
-        raise TooFewSites(
-            f"{len(roster)} of {len(plan.sites)} sites joined; the plan's roster is fixed, so all "
-            "of them must be there when a run begins or is resumed."
-        )
-    aggregator = Aggregator(plan, store, roster, node_of, applied, present=set(adverts))
-    begin_epoch(link, aggregator, answering=set(adverts))
+    there = joined(link, plan.run, nodes)
+    adverts = {site: advert_from_json(reply.text("advert")) for site, (_, reply) in there.items()}
+    if not store.roster:
+        roster = tuple(adverts[site] for site in plan.sites if site in adverts)
+        if len(roster) < len(plan.sites):
+            raise TooFewSites(
+                f"{len(roster)} of {len(plan.sites)} sites joined; the plan's roster is fixed, so "
+                "all of them must be there when a run begins."
+            )
+        store.keep_roster(roster)
+    known = {advert.site: advert for advert in store.roster}
+    taken = {site for site in plan.sites if site in adverts and adverts[site] == known.get(site)}
+    enough(len(taken), plan, "joined with the identity of the run's roster")
+    applied = {site: store.holds.get(site, 0) for site in plan.sites}
+    applied |= {site: there[site][1].number("rounds_applied") for site in taken}
+    aggregator = Aggregator(
+        plan, store, store.roster, {site: there[site][0] for site in taken}, applied, set(taken)
+    )
+    begin_epoch(link, aggregator, answering=taken)
     return aggregator
 
 
@@ -71,43 +76,57 @@ def begin_epoch(link: Link, aggregator: Aggregator, *, answering: set[str]) -> N
         first_entry=store.attempts_used + 1,
         rounds_left=plan.rounds - store.last_closed,
     )
-    place: dict[str, str | int | bytes] = {
-        "plan": plan.to_json(),
-        "roster": roster_to_json(aggregator.roster),
+    place = {
+        **run_fields(aggregator),
         "epoch": epoch.number,
         "first_entry": epoch.first_entry,
     }
-    replies = _ask(
-        link,
-        aggregator,
-        "advertise",
-        {site: closed_parcel(aggregator.missing_rounds(site), place) for site in plan.sites},
-    )
-    adverts = []
-    for site in plan.sites:
-        try:
-            if site in replies:
-                advert = EpochAdvert.from_bytes(site, replies[site].raw("advert"), epoch)
-                verify_adverts([advert], aggregator.identities, epoch)
-                aggregator.applied[site] = replies[site].number("rounds_applied")
-                adverts.append(advert)
-        except (ProtocolError, EnvelopeError):
-            continue  # counts as a site that did not answer
+    able = [site for site in plan.sites if aggregator.can_follow(site)]
+    found = _advertised(link, aggregator, epoch, able, place)
+    behind = {
+        site for site in answering - set(found) if aggregator.applied[site] < store.last_closed
+    }
+    if behind:
+        restored = catch_up(link, aggregator, behind)
+        found |= _advertised(link, aggregator, epoch, restored, place)
+    adverts = [found[site] for site in plan.sites if site in found]
     enough(len(adverts), plan, "advertised keys")
     record = EpochRecord(epoch, tuple(adverts), "pending")
     shared = hex_map({advert.site: advert.to_bytes() for advert in adverts})
     requests = dict.fromkeys(record.members, Parcel({"adverts": shared}))
     dealt = {
         site: reply.chunks["shares"]
-        for site, reply in _ask(link, aggregator, "share", requests).items()
+        for site, reply in ask(link, aggregator, "share", requests).items()
         if len(reply.chunks.get("shares", [])) == len(adverts)
     }
     enough(len(dealt), plan, "shared their entries")
     key = _deal(link, aggregator, record)
     _begin(link, aggregator, EpochRecord(epoch, tuple(adverts), key.name), dealt, key)
+    store.begin_epoch(number, tuple(site for site in plan.sites if site in aggregator.present))
     aggregator.epoch_from = store.last_closed + 1
     aggregator.took_part |= aggregator.present
     aggregator.declined = (aggregator.declined | answering) - aggregator.present
+
+
+def _advertised(
+    link: Link,
+    aggregator: Aggregator,
+    epoch: Epoch,
+    sites: Collection[str],
+    place: Mapping[str, str | int | bytes],
+) -> dict[str, EpochAdvert]:
+    """Hand sites the rounds that they miss, and return the sound adverts that come back."""
+    requests = {site: closed_parcel(aggregator.missing_rounds(site), place) for site in sites}
+    found = {}
+    for site, reply in ask(link, aggregator, "advertise", requests).items():
+        try:
+            advert = EpochAdvert.from_bytes(site, reply.raw("advert"), epoch)
+            verify_adverts([advert], aggregator.identities, epoch)
+            aggregator.applied[site] = reply.number("rounds_applied")
+            found[site] = advert
+        except (ProtocolError, EnvelopeError):
+            continue  # counts as a site that did not answer
+    return found
 
 
 @dataclass(frozen=True)
@@ -127,7 +146,7 @@ def _deal(link: Link, aggregator: Aggregator, record: EpochRecord) -> _DealtKey:
         return _DealtKey()
     dealers = record.dealers(plan)
     for dealer in dealers:
-        reply = _ask(link, aggregator, "deal", {dealer: Parcel()}).get(dealer)
+        reply = ask(link, aggregator, "deal", {dealer: Parcel()}).get(dealer)
         try:
             if reply is not None and len(reply.parts("sealed_keys")) == len(record.members):
                 aggregator.adder = AggregateSum(plan, reply.raw("parameters"))
@@ -156,7 +175,7 @@ def _begin(
             "sealed_key": key.sealed[place] if key.sealed else b"",
         }
         requests[site] = Parcel(fields, {"shares": shares})
-    begun = _ask(link, aggregator, "begin", requests)
+    begun = ask(link, aggregator, "begin", requests)
     ready = {site for site, reply in begun.items() if _names_key(reply, record.key_id)}
     # A site whose own shares nobody has could not be recovered; it waits for the next epoch.
     aggregator.present = ready & set(dealt)
@@ -169,13 +188,6 @@ def _names_key(reply: Parcel, key_name: str) -> bool:
         return reply.text("key_id") == key_name
     except FedccError:
         return False
-
-
-def _ask(
-    link: Link, aggregator: Aggregator, kind: Exchange, parcels: Mapping[str, Parcel]
-) -> dict[str, Parcel]:
-    requests = {aggregator.nodes[site]: (site, parcel) for site, parcel in parcels.items()}
-    return link.exchange(kind, aggregator.store.last_closed, requests)
 
 
 def enough(count: int, plan: RunPlan, what: str) -> None:

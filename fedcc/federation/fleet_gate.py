@@ -31,6 +31,11 @@ FLEET_ROUTES = frozenset(
         "confirm-message-received",
     )
 )
+# After these there may be a reply, or an error that stands for one.
+TELLING_ROUTES = frozenset(
+    f"/v1/fleet/{name}"
+    for name in ("push-messages", "push-object", "activate-node", "deactivate-node")
+)
 HELD_FLEET = 2.0  # seconds; a node that loses its connection meanwhile asks again
 HELD_LOCAL = 0.5  # seconds; a site that was lost shows no sooner
 MOST_ASKERS = 4096
@@ -87,7 +92,7 @@ class FleetGate:
             if path == "/v1/fleet/pull-messages":
                 await self._news.messages.wait(_public_key(scope), HELD_FLEET)
             await self._inner(scope, receive, send)
-            if path in ("/v1/fleet/push-messages", "/v1/fleet/deactivate-node"):
+            if path in TELLING_ROUTES:
                 self._news.replies.announce()
         elif kind == "http":
             headers = [(b"content-length", b"0"), (b"connection", b"close")]

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.cli.build import build_fab_from_files
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_from_proto, run_from_proto
-from flwr.proto.control_pb2 import StartRunRequest
+from flwr.proto.control_pb2 import ListNodesRequest, StartRunRequest
 from flwr.proto.fab_pb2 import Fab
 from flwr.proto.runtime_pb2 import AcquireTaskRequest, PullTaskInputRequest, PushTaskOutputRequest
 from flwr.serverapp import ServerApp
-from flwr.supercore.constant import TaskType
+from flwr.supercore.constant import NodeStatus, TaskType
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
 from flwr.supercore.interceptors import (
@@ -143,6 +143,11 @@ class SuperLink:
             if time.monotonic() > deadline:
                 raise TooFewSites(f"the SuperLink did not answer within {seconds:g} seconds.")
             time.sleep(0.1)
+
+    def online_nodes(self) -> frozenset[int]:
+        """Return the numbers of the nodes that are there now."""
+        listed = self._control.ListNodes(ListNodesRequest()).nodes_info
+        return frozenset(int(one.node_id) for one in listed if one.status == NodeStatus.ONLINE)
 
     def start_run(self) -> int:
         """Start a run with an empty bundle and return Flower's number of it.

@@ -2,8 +2,8 @@
 
 TLS and the node's key are not options here. What Flower waits for is cut: a dead node is noticed
 after twice the heartbeat, and a connection that broke is tried again every few seconds. A node that
-comes back signs off first, so that whatever its predecessor had taken is reported as lost at once
-instead of being waited for.
+comes back signs off first, so that a key that is not admitted shows before anything else starts;
+whatever its predecessor had taken is lost from then on, see `flower_linkstate`.
 """
 
 from fedcc.federation import flower_compat  # isort: split
@@ -38,9 +38,6 @@ from fedcc.federation.obstacles import Obstacles, clock_obstacle, connection_obs
 __all__ = ["NodeSettings", "flower_compat", "hasten", "run_node", "sign_off"]
 
 REFUSED = 412  # what a SuperLink answers to a key that it does not know, or that is in use
-# The aggregator looks for lost messages several times a second, but may be busy; should it not look
-# in this time, the messages count as lost only when their reply is late.
-SIGNED_OFF_SECONDS = 4.0
 RETRY_SECONDS = 3.0  # longest wait before a broken connection is tried again; Flower's is 20
 HELD_SECONDS = 1.0  # that a question for work is held
 HELD_LOOK_SECONDS = 0.02
@@ -123,7 +120,6 @@ def sign_off(
                 if not told.about(connection_obstacle(error, node.address)):
                     _check_trusted(error, node)
             sleep(1.0)
-    sleep(SIGNED_OFF_SECONDS)
 
 
 def _client(node: NodeSettings, key: EllipticCurvePrivateKey) -> FleetHttpClient:

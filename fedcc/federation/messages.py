@@ -32,11 +32,18 @@ Exchange = Literal[
     "unmask",
     "recover",
     "finish",
+    "behind",
+    "vouch",
+    "restore",
+    "verdict",
+    "release",
 ]
 Kind = Literal["ciphertext", "plaintext", "public", "metric"]
 
 SETUP: tuple[Exchange, ...] = ("join", "advertise", "share", "deal", "begin")
 ROUND: tuple[Exchange, ...] = ("upload", "sign", "verify", "unmask", "recover")
+CATCH_UP: tuple[Exchange, ...] = ("behind", "vouch", "restore")
+RELEASE: tuple[Exchange, ...] = ("verdict", "release")  # of installations alone
 MAX_CHUNKS = 1 << 20  # of a list; those of no bytes would otherwise cost nothing to send
 UNAVAILABLE = "unavailable"  # the one code of every refusal
 
@@ -52,6 +59,11 @@ SITE_FIELDS: Mapping[Exchange, frozenset[str]] = {
     "unmask": frozenset({"seed", "excess", "shares"}),
     "recover": frozenset({"shares"}),
     "finish": frozenset({"rounds_applied"}),
+    "behind": frozenset({"request"}),
+    "vouch": frozenset({"channel", "sealed_state"}),
+    "restore": frozenset({"rounds_applied"}),
+    "verdict": frozenset({"verdict"}),
+    "release": frozenset({"released"}),
 }
 
 
@@ -199,7 +211,7 @@ class WireLog:
         for name, value in parcel.fields.items():
             self._line(site, round_number, f"{exchange}.{name}", len(_as_bytes(value)), "public")
         for name, chunks in parcel.chunks.items():
-            sealed = name in ("sealed_keys", "shares")
+            sealed = name in ("sealed_keys", "shares", "sealed_state")
             kind: Kind = "ciphertext" if sealed else self._update_kind
             for index, chunk in enumerate(chunks):
                 field_name = f"{exchange}.{name}.{index}"

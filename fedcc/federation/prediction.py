@@ -12,6 +12,7 @@ from fedcc.data.gates import Table, admit
 from fedcc.data.spec import ConsentSpec, DataSpec
 from fedcc.errors import ConfigError, RecordError
 from fedcc.federation.features import build_recipe
+from fedcc.federation.plans.released import check_usable
 from fedcc.federation.progress import ProgressCallback, silent
 from fedcc.federation.run_folder import RunFolder, read_config
 from fedcc.federation.settings import simulation_settings
@@ -33,9 +34,11 @@ def predict(
 
     Raises:
         RecordError: if the run has no model, or a row lies outside the declared domains.
+        TooFewSites: if it is the run of a site whose model was not released by its quorum.
         ConfigError: if the encoder that the model was trained with is not installed.
     """
     settings = simulation_settings(read_config(run))
+    check_usable(run)
     tensors = read_tensors(run / "model.safetensors")
     plan = RunFolder(run, None).read_plan()
     torch.set_num_threads(1)

@@ -18,12 +18,35 @@ from fedcc.crypto.held_shares import HeldShares
 from fedcc.crypto.keys import SiteKeys
 from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, ProtocolError
-from fedcc.federation.closing import VERIFIED, check_proof, opened_parts
+from fedcc.federation.closing import VERIFIED, check_cohort, check_proof, opened_parts
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.messages import Parcel, bytes_map, hex_list, names
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, PlainSum, expected_upload
 from fedcc.privacy.ledger import Charge
+
+
+def asked_entry(
+    request: Parcel, plan: RunPlan, record: EpochRecord, site: str, rounds_applied: int
+) -> MaskEntry:
+    """Return the entry that a request for an upload names, if a site can take part in it.
+
+    Raises:
+        ProtocolError: if the cohort, the round or the entry does not fit.
+    """
+    round_number, cohort = request.number("round"), names(request.text("cohort"))
+    check_cohort(cohort, record, plan)
+    if site not in cohort or round_number > plan.rounds:
+        raise ProtocolError("this site is not of the cohort, or the round is not planned")
+    if round_number != rounds_applied + 1:
+        raise ProtocolError(f"round {round_number} does not follow {rounds_applied}")
+    return record.entry(
+        plan,
+        number=request.number("entry"),
+        round_number=round_number,
+        attempt=request.number("attempt"),
+        cohort=cohort,
+    )
 
 
 @dataclass

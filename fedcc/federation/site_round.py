@@ -16,29 +16,23 @@ import numpy as np
 
 from fedcc.crypto.entries import SELF, commitment
 from fedcc.crypto.envelopes import seal_upload
-from fedcc.crypto.keys import Advert, SiteKeys
-from fedcc.crypto.masks import MaskEntry
+from fedcc.crypto.keys import SiteKeys
 from fedcc.errors import BudgetExceeded, EnvelopeError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation import opening
 from fedcc.federation.closed_round import ClosedRound, closed_rounds
-from fedcc.federation.closing import check_closed, check_cohort
+from fedcc.federation.closing import check_closed
 from fedcc.federation.epoch_record import EpochRecord, planned_epoch
 from fedcc.federation.local_training import private_sum, starting_point
 from fedcc.federation.local_update import noised_update
 from fedcc.federation.membership import Membership
-from fedcc.federation.messages import (
-    Exchange,
-    Parcel,
-    advert_to_json,
-    names,
-    roster_from_json,
-)
+from fedcc.federation.messages import Exchange, Parcel, advert_to_json, roster_from_json
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.site_attempt import AttemptPart, OpenAttempt
+from fedcc.federation.site_attempt import AttemptPart, OpenAttempt, asked_entry
 from fedcc.federation.site_epoch import SiteEpochs
 from fedcc.federation.site_parts import AppliedNote, SiteFiles, SiteSeconds, Watch
 from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.update_cipher import UpdateCipher, expected_upload
+from fedcc.federation.vouching import MAX_PARAMETER, CatchingUp
 from fedcc.governance.audit_log import AuditLog
 from fedcc.models.update import ModelState, apply_sum
 from fedcc.privacy.ledger import Charge, Ledger
@@ -46,8 +40,6 @@ from fedcc.rng import byte_source
 from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.checkpoints import load_state, save_state
 from fedcc.training.dp_sgd import PrivateSum
-
-MAX_PARAMETER = 1e9  # public; float32 gradients of features of norm 1 stay finite far beyond
 
 
 @dataclass(frozen=True)
@@ -110,6 +102,7 @@ class Site:
         self._running: _Running | None = None
         self._attempt: OpenAttempt | None = None
         self._cipher: tuple[int, UpdateCipher] | None = None  # of one epoch
+        self._catching_up = CatchingUp(self._members)
 
     def close(self) -> None:
         """Release the ledger and the audit log."""
@@ -134,7 +127,12 @@ class Site:
             "unmask": lambda request: self._part(request).unmask(request),
             "recover": lambda request: self._part(request).recover(request),
             "finish": self._finish,
+            "behind": self._behind,
+            "vouch": self._vouch,
+            "restore": self._restore,
         }
+        if exchange not in answers:
+            raise ProtocolError("models are released by installations only")
         return answers[exchange](request)
 
     def refuse(self, exchange: Exchange, error: FedccError) -> None:
@@ -168,8 +166,7 @@ class Site:
 
     def _advertise(self, request: Parcel) -> Parcel:
         """Check the plan, apply what was closed, and make the secrets of a new epoch."""
-        plan = RunPlan.from_json(request.text("plan"))
-        self._accept(plan, roster_from_json(request.text("roster")))
+        plan = self._accept(request, trains=True)
         for closed in closed_rounds(request):
             self._apply(closed)
         self._void_open_attempt()
@@ -185,19 +182,21 @@ class Site:
         )
         return Parcel({"advert": advert, "rounds_applied": self._applied})
 
-    def _accept(self, plan: RunPlan, roster: tuple[Advert, ...]) -> None:
+    def _accept(self, request: Parcel, *, trains: bool) -> RunPlan:
         """Check a plan against policy, ledger and rows; prepare to train, the first time."""
+        plan = RunPlan.from_json(request.text("plan"))
         self._policy.check(plan)
-        attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
-        self.ledger.check(
-            plan.event,
-            min(plan.rounds - self._applied, attempts_left),
-            purpose=plan.purpose,
-            now=self._now(),
-        )
-        self._members.take_session(roster, plan)
+        if trains:
+            attempts_left = max(plan.max_attempts - len(self.ledger.used(plan.run)), 0)
+            self.ledger.check(
+                plan.event,
+                min(plan.rounds - self._applied, attempts_left),
+                purpose=plan.purpose,
+                now=self._now(),
+            )
+        self._members.take_session(roster_from_json(request.text("roster")), plan)
         if self._running is not None:
-            return
+            return plan
         if plan.features_sha256 != self._recipe.fingerprint:
             raise PolicyViolation("the plan's features are not those of this site's recipe.")
         initial = starting_point(plan, self._recipe)
@@ -207,6 +206,7 @@ class Site:
             self.state = ModelState.initial(initial)
         self._running = _Running(plan, private_sum(plan, self._examples))
         self._note("accept", f"plan {plan.sha256} of run {plan.run}")
+        return plan
 
     def _share(self, request: Parcel) -> Parcel:
         running, _ = self._run()
@@ -245,7 +245,7 @@ class Site:
         plan, record = running.plan, self.epochs.record
         if record is None:
             raise ProtocolError("this site has no part in the epoch")
-        entry = self._asked_entry(request, plan, record, state)
+        entry = asked_entry(request, plan, record, self.name, state.rounds_applied)
         charge = Charge(
             event=plan.event,
             run=plan.run,
@@ -287,24 +287,6 @@ class Site:
         self._note("upload", f"round {entry.round_number}, attempt {entry.attempt}")
         fields = {"header": envelope.header, "signature": envelope.signature}
         return Parcel(fields, {"update": envelope.chunks})
-
-    def _asked_entry(
-        self, request: Parcel, plan: RunPlan, record: EpochRecord, state: ModelState
-    ) -> MaskEntry:
-        """Return the entry of a request, if this site can take part in it."""
-        round_number, cohort = request.number("round"), names(request.text("cohort"))
-        check_cohort(cohort, record, plan)
-        if self.name not in cohort or round_number > plan.rounds:
-            raise ProtocolError("this site is not of the cohort, or the round is not planned")
-        if round_number != state.rounds_applied + 1:
-            raise ProtocolError(f"round {round_number} does not follow {state.rounds_applied}")
-        return record.entry(
-            plan,
-            number=request.number("entry"),
-            round_number=round_number,
-            attempt=request.number("attempt"),
-            cohort=cohort,
-        )
 
     def _cipher_of(self, record: EpochRecord) -> UpdateCipher:
         """Return the cipher of an epoch's key; the last one is kept."""
@@ -381,3 +363,28 @@ class Site:
         _, state = self._run()
         self._note("finish", f"model after round {state.rounds_applied}")
         return Parcel({"rounds_applied": state.rounds_applied})
+
+    # Catching up: after rounds whose keys this site does not hold.
+
+    def _behind(self, request: Parcel) -> Parcel:
+        """Ask the others for the model; nothing is charged for that."""
+        self._accept(request, trains=False)
+        # Public: a key made for this request, signed.
+        return Parcel({"request": self._catching_up.ask()})
+
+    def _vouch(self, request: Parcel) -> Parcel:
+        """Vouch for this site's copy of the model, or give it, to a site that is behind."""
+        _, state = self._run()
+        self._note("vouch", f"model after round {state.rounds_applied} for {request.text('site')}")
+        return self._catching_up.vouch(request, state)
+
+    def _restore(self, request: Parcel) -> Parcel:
+        """Take over the model that others vouch for."""
+        running, state = self._run()
+        restored = self._catching_up.open(request, running.plan, state.rounds_applied)
+        self._void_open_attempt()
+        self.state = restored.state
+        save_state(self._files.checkpoint, self.state)
+        who = ", ".join(restored.vouchers)
+        self._note("restore", f"model after round {self._applied}, vouched for by {who}")
+        return Parcel({"rounds_applied": self._applied})

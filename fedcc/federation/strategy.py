@@ -15,6 +15,7 @@ from flwr.serverapp import Grid
 from fedcc.errors import BudgetExceeded, Interrupted, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.attempt import Attempt
+from fedcc.federation.catching_up import ask, find_absent, hand_over
 from fedcc.federation.closed_round import closed_parcel
 from fedcc.federation.epoch_setup import begin_epoch, enough, set_up
 from fedcc.federation.link import Link, Traffic
@@ -123,9 +124,14 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
         for site, node in aggregator.nodes.items()
         if site not in aggregator.present and site not in aggregator.declined
     }
-    back = set()
+    back = find_absent(link, aggregator)
     for site, reply in (link.exchange("join", round_number, lost) if lost else {}).items():
-        if _epoch_of(reply) == record.epoch.number:
+        try:
+            epoch, applied = reply.number("epoch"), reply.number("rounds_applied")
+        except ProtocolError:
+            continue  # counts as a site that did not answer
+        aggregator.applied[site] = applied
+        if epoch == record.epoch.number:
             aggregator.present.add(site)
         else:
             back.add(site)
@@ -140,34 +146,32 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
     return in_epoch
 
 
-def _epoch_of(reply: Parcel) -> int:
-    try:
-        return reply.number("epoch")
-    except ProtocolError:
-        return 0
-
-
 def _rotation_is_due(aggregator: Aggregator, round_number: int) -> bool:
     return round_number >= aggregator.epoch_from + aggregator.plan.rotate_every
 
 
 def _finish(link: Link, aggregator: Aggregator) -> None:
-    """Hand the last closed rounds to every site.
+    """Hand the complete model to every site that is there.
+
+    Sites apply the last closed rounds; those that cannot, or were lost meanwhile and are back, get
+    the model from the others.
 
     Raises:
         TooFewSites: if fewer than n_min sites hold the complete model afterwards.
     """
+    last, store = aggregator.store.last_closed, aggregator.store
     requests = {
-        node: (site, closed_parcel(aggregator.missing_rounds(site), {}))
-        for site, node in aggregator.nodes.items()
-        if site in aggregator.took_part
+        site: closed_parcel(aggregator.missing_rounds(site), {})
+        for site in aggregator.plan.sites
+        if site in aggregator.took_part and aggregator.can_follow(site)
     }
-    last = aggregator.store.last_closed
-    for site, reply in link.exchange("finish", last, requests).items():
+    for site, reply in ask(link, aggregator, "finish", requests).items():
         try:
             aggregator.applied[site] = reply.number("rounds_applied")
         except ProtocolError:
             continue  # counts as a site that did not answer
+    hand_over(link, aggregator)
+    store.note_holds(aggregator.applied)
     complete = sum(applied >= last for applied in aggregator.applied.values())
     enough(complete, aggregator.plan, "hold the complete model")
 

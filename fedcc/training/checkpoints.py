@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from fedcc.errors import RecordError
 from fedcc.hash_chain import sync_folder
@@ -67,6 +67,11 @@ def read_tensors(path: Path) -> dict[str, NDArray[np.float32]]:
 
 def save_state(path: Path, state: ModelState) -> None:
     """Write a site's copy of the model between rounds (mode 0600)."""
+    write_whole(path, state_bytes(state), mode=0o600)
+
+
+def state_bytes(state: ModelState) -> bytes:
+    """Return a copy of the model between rounds; equal copies give equal bytes."""
     counts = np.array([state.tail_count, state.rounds_applied], dtype=np.int64)
     tensors: dict[str, NDArray[np.generic]] = {
         "parameters": state.parameters,
@@ -74,7 +79,7 @@ def save_state(path: Path, state: ModelState) -> None:
         "tail_sum": state.tail_sum,
         "counts": counts,
     }
-    write_whole(path, tensor_bytes(tensors), mode=0o600)
+    return tensor_bytes(tensors)
 
 
 def load_state(path: Path) -> ModelState:
@@ -83,12 +88,28 @@ def load_state(path: Path) -> ModelState:
     Raises:
         RecordError: if it is missing or unreadable.
     """
-    tensors = read_tensors(path)
+    return _state(read_tensors(path), str(path))
+
+
+def state_of(content: bytes, source: str) -> ModelState:
+    """Read what `state_bytes` returned.
+
+    Raises:
+        RecordError: if it is something else.
+    """
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        raise RecordError(f"{source} is not a checkpoint of fedcc.") from None
+    return _state(tensors, source)
+
+
+def _state(tensors: Mapping[str, NDArray[np.generic]], source: str) -> ModelState:
     try:
         tail_count, rounds_applied = (int(value) for value in tensors["counts"])
         vectors = [tensors[n].astype(np.float64) for n in ("parameters", "velocity", "tail_sum")]
     except (KeyError, ValueError):
-        raise RecordError(f"{path} is not a checkpoint of fedcc.") from None
+        raise RecordError(f"{source} is not a checkpoint of fedcc.") from None
     return ModelState(vectors[0], vectors[1], vectors[2], tail_count, rounds_applied)
 
 

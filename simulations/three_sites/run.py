@@ -84,18 +84,19 @@ def train(root: Path, rounds: int, *, loopback: bool) -> tuple[Installation, str
         )
         signed = made.submit(["task=churn", f"data={DATA}", f"rounds={rounds}"], root)
         outcome = made.run_folder(signed.plan.run) / "outcome.json"
+        run = Path("state") / "runs" / signed.plan.run / "model.safetensors"
+        models = [made.site(site) / run for site in SITES]
         began = time.monotonic()
         running = [start("aggregator", made.hub, root / "hub.log", places["hub"][0])]
         for site in SITES:
             running.append(start("site", made.site(site), root / f"{site}.log", places[site][0]))
         try:
-            while not outcome.exists():
+            while not all(model.exists() for model in models):  # trained, and then released
                 ended = [process.poll() for process in running]
                 if any(code is not None for code in ended) or time.monotonic() - began > 900:
                     raise SystemExit(f"the run did not end; exit codes {ended}; logs in {root}")
                 time.sleep(0.2)
             seconds = time.monotonic() - began
-            time.sleep(1.0)  # the last site writes its model
         finally:
             stop(running)
         print(f"outcome: {outcome.read_text().split()[2]} {rounds} rounds in {seconds:.0f} s")

@@ -182,7 +182,8 @@ def test_no_metric_and_no_count_has_a_place_on_the_wire(run_on: Any) -> None:
     assert numbers == {"rounds_applied", "epoch"}
     assert {name for fields in SITE_FIELDS.values() for name in fields} == {
         "advert", "rounds_applied", "parameters", "key_id", "sealed_keys", "header", "signature",
-        "update", "seed", "epoch", "shares", "excess",
+        "update", "seed", "epoch", "shares", "excess", "request", "channel", "sealed_state",
+        "verdict", "released",
     }  # fmt: skip
 
 

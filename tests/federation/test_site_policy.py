@@ -460,6 +460,11 @@ def test_no_field_that_a_site_may_send_can_hold_a_metric() -> None:
         "unmask": ["excess", "seed", "shares"],
         "recover": ["shares"],
         "finish": ["rounds_applied"],
+        "behind": ["request"],
+        "vouch": ["channel", "sealed_state"],
+        "restore": ["rounds_applied"],
+        "verdict": ["verdict"],
+        "release": ["released"],
     }
     assert [field.name for field in dataclasses.fields(Header)] == (
         "version profile run round_number attempt entry site cohort_hash session key_id parameters "

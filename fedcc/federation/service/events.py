@@ -31,7 +31,8 @@ EVENTS = frozenset(
         "refused",  # by this site
         "answered",  # an exchange, by this site
         "closed_hours",
-        "model",  # was written
+        "model",  # is complete
+        "released",  # was a model, by enough sites
         "stuck",
         "waits",  # for a clock, or for a certificate to be renewed
     )

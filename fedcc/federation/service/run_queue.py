@@ -18,12 +18,13 @@ import httpx
 
 from fedcc.crypto.statements import when
 from fedcc.deployment.aggregator_file import AggregatorHome
-from fedcc.errors import FedccError, Interrupted, TooFewSites
+from fedcc.errors import FedccError, Interrupted, ProtocolError, TooFewSites
 from fedcc.federation.flower_runs import SuperLink, node_key, node_number
 from fedcc.federation.plans.signed_plan import SignedPlan, read_plan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.server_app import AggregatorRecord, build_server_app
 from fedcc.federation.service import events
+from fedcc.federation.service.concluding import Verdicts, build_concluding_app
 from fedcc.federation.service.places import Places
 from fedcc.federation.service.room import is_full, lacks_room
 from fedcc.federation.service.settings import ServiceSettings
@@ -46,13 +47,22 @@ class QueuedRun:
 
     @property
     def is_late(self) -> bool:
-        """Whether no site may begin it any more, and none has."""
-        return not self.folder.exists() and when(datetime.now(UTC)) > self.signed.valid_until
+        """Whether no site may begin it any more, and the sites have not begun it together."""
+        begun = (self.folder / "store" / "roster.json").exists()
+        return not begun and when(datetime.now(UTC)) > self.signed.valid_until
 
     @property
     def outcome(self) -> Path:
-        """Written last."""
+        """Written after the last round."""
         return self.folder / "outcome.json"
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether all rounds are done."""
+        try:
+            return bool(json.loads(self.outcome.read_text())["outcome"] == "completed")
+        except FileNotFoundError:
+            return False
 
 
 def queued_runs(
@@ -65,6 +75,19 @@ def queued_runs(
         refuse: called with each file that holds no plan of the admin; the others count all the
             same.
     """
+    return [run for run in _submitted(home, refuse) if not run.outcome.exists()]
+
+
+def unreleased_runs(home: AggregatorHome) -> list[QueuedRun]:
+    """Return the completed runs whose model is not in use at all their sites yet."""
+    return [
+        run
+        for run in _submitted(home, lambda path, error: None)
+        if run.is_completed and not set(run.plan.sites) <= Verdicts(run.folder).released
+    ]
+
+
+def _submitted(home: AggregatorHome, refuse: Callable[[Path, FedccError], None]) -> list[QueuedRun]:
     found = []
     for path in home.plans.glob("*.plan.json"):
         try:
@@ -72,9 +95,7 @@ def queued_runs(
         except FedccError as error:
             refuse(path, error)
             continue
-        run = QueuedRun(signed, home.state / "runs" / signed.plan.run)
-        if not run.outcome.exists():
-            found.append(run)
+        found.append(QueuedRun(signed, home.state / "runs" / signed.plan.run))
     return sorted(found, key=lambda run: (run.signed.submitted_at, run.plan.run))
 
 
@@ -96,12 +117,14 @@ def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) 
     with SuperLink(places.port(), places.secret.read_bytes()) as link:
         link.wait(settings.start_seconds)
         events.emit("ready", {"consortium": home.values.consortium})
+        later = _Concluding(home, settings, link)
         while True:
             places.ticks.tick("asked")
             queued = queued_runs(home, refuse)
             for run in sorted(queued, key=lambda run: tried.get(run.plan.run, 0.0))[:1]:
                 tried[run.plan.run] = time.monotonic()
                 _Attempted(home, places, settings, link, run).carry_out()
+            later.conclude_some()
             time.sleep(settings.poll_seconds * 5)
 
 
@@ -123,7 +146,12 @@ class _Attempted:
         """Begin or resume; note the outcome if there is one."""
         plan, folder = self._run.plan, self._run.folder
         if self._run.is_late:
-            self._end(TooFewSites(f"the plan was valid until {self._run.signed.valid_until}."))
+            self._end(
+                ProtocolError(
+                    f"the plan was valid until {self._run.signed.valid_until}, and its sites had "
+                    "not begun it together by then. Have it submitted anew."
+                )
+            )
             return
         place: dict[str, events.Value] = {"run": plan.run}
         events.emit("run_begins", {**place, "rounds": plan.rounds, "sites": len(plan.sites)})
@@ -206,6 +234,71 @@ class _Attempted:
         if lack := lacks_room(self._home.state, self._settings.free_megabytes):
             raise Interrupted(lack)
         return False
+
+
+class _Concluding:
+    """Completed runs whose model is not in use everywhere: tried again, later and later.
+
+    A site that comes back is served at the next look; the SuperLink is asked for nothing while
+    the same sites are away.
+    """
+
+    def __init__(self, home: AggregatorHome, settings: ServiceSettings, link: SuperLink) -> None:
+        self._home, self._settings, self._link = home, settings, link
+        self._next: dict[str, tuple[float, float, frozenset[int]]] = {}  # due, pause, nodes there
+        self._looked = 0.0
+
+    def conclude_some(self) -> None:
+        """Conclude the runs that are due.
+
+        Raises:
+            TooFewSites: if the SuperLink was lost.
+        """
+        now = time.monotonic()
+        if now - self._looked < self._settings.retry_seconds / 5:
+            return
+        self._looked = now
+        runs = unreleased_runs(self._home)
+        try:
+            there = self._link.online_nodes() if runs else frozenset()
+            for run in runs:
+                self._try(run, there, now)
+        except (httpx.HTTPError, OSError) as error:
+            raise TooFewSites(f"the SuperLink was lost: {type(error).__name__}") from None
+
+    def _try(self, run: QueuedRun, there: frozenset[int], now: float) -> None:
+        first = (0.0, self._settings.retry_seconds, frozenset[int]())
+        due, pause, before = self._next.get(run.plan.run, first)
+        wanted = self._nodes_of(set(run.plan.sites) - Verdicts(run.folder).released)
+        if not there & wanted or (now < due and there == before):
+            return
+        pause = first[1] if there != before else min(2 * pause, self._settings.stuck_seconds)
+        self._next[run.plan.run] = (now + pause, pause, there)
+        app = build_concluding_app(
+            run.plan,
+            run.folder,
+            timeout=self._settings.timeout_seconds,
+            join_timeout=0.0,
+        )
+        try:
+            self._link.carry_out(
+                self._link.start_run(),
+                app,
+                poll=self._settings.poll_seconds,
+                wait=self._settings.start_seconds / 2,
+                on_lost=lambda node: None,
+            )
+        except FedccError as error:
+            fields = {"run": run.plan.run, "error": type(error).__name__, "reason": str(error)}
+            events.emit("refused", fields)
+            return
+        released = len(Verdicts(run.folder).released)
+        events.emit("released", {"run": run.plan.run, "sites": released})
+
+    def _nodes_of(self, sites: set[str]) -> frozenset[int]:
+        """Return the numbers of the nodes of admitted sites."""
+        files = {path.stem: path for path in self._home.nodes.glob("*.pub")}
+        return frozenset(node_number(node_key(files[site])) for site in sites & files.keys())
 
 
 class _Noted(list[RoundRecord]):

@@ -1,6 +1,7 @@
-"""The model that a site holds at the end of a run, in a folder that `fedcc predict` reads.
+"""The model that a site holds at the end of a run, as the candidate for a release.
 
 The aggregator never has the model: each site writes its own copy, all of them equal to the bit.
+`fedcc predict` reads the folder once the model was released.
 """
 
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from fedcc.federation import planning
+from fedcc.federation.plans.released import CANDIDATE
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.service.site_rows import SiteRows
 from fedcc.federation.summary import epsilons, unit_terms
@@ -20,7 +22,7 @@ from fedcc.version import __version__
 def write_model(
     folder: Path, plan: RunPlan, rows: SiteRows, state: ModelState, attempts: int
 ) -> None:
-    """Write config, plan, model card and, last, the model.
+    """Write config, plan, model card and, last, the candidate.
 
     Args:
         folder: of the run at this site.
@@ -37,7 +39,7 @@ def write_model(
     write_whole(folder / "plan.json", plan.to_json().encode() + b"\n")
     write_json(folder / "model.json", _card(plan, rows, attempts))
     tensors = named_tensors(build_module(plan.shape), state.released())
-    write_whole(folder / "model.safetensors", tensor_bytes(tensors))
+    write_whole(folder / CANDIDATE, tensor_bytes(tensors), mode=0o600)
 
 
 def _card(plan: RunPlan, rows: SiteRows, attempts: int) -> dict[str, object]:

@@ -41,6 +41,7 @@ class SiteRows:
     examples: Examples
     recipe: FeatureRecipe
     spec: DataSpec
+    held: Examples | None  # for the test before a release; read only where the site asks for one
     config_values: dict[str, object]  # with which `fedcc predict` builds the same features again
 
 
@@ -72,12 +73,21 @@ def load_rows(home: SiteHome, signed: SignedPlan, now: datetime) -> SiteRows:
             "would tell that such a row exists."
         )
     path = None if entry.path is None else str(home.at(entry.path))
-    table = _training_rows(spec, path, now)
-    if plan.unit == "customer":
-        table = _kept_rows(table, spec, plan, _secret(home.state / "rows.secret"))
+    tests = home.values.release.minimum_accuracy is not None
+    if tests and spec.test.kind == "file":
+        raise ConfigError(
+            f"release.minimum_accuracy: data '{entry.name}' sets no rows of this site aside for a "
+            "test (its test block names a file). Set it to null, or use other data."
+        )
+    table, held = _training_rows(spec, path, now)
     recipe = _recipe(settings, values, plan)
-    rows = examples(table, spec, recipe, home.values.site)
-    return SiteRows(rows, recipe, spec, values)
+
+    def encoded(part: Table) -> Examples:
+        if plan.unit == "customer":
+            part = _kept_rows(part, spec, plan, _secret(home.state / "rows.secret"))
+        return examples(part, spec, recipe, home.values.site)
+
+    return SiteRows(encoded(table), recipe, spec, encoded(held) if tests else None, values)
 
 
 def _data_of(
@@ -126,16 +136,18 @@ def _recipe(
     return recipe
 
 
-def _training_rows(spec: DataSpec, path: str | None, now: datetime) -> Table:
-    """Read and gate the rows that may train."""
+def _training_rows(spec: DataSpec, path: str | None, now: datetime) -> tuple[Table, Table]:
+    """Read and gate the rows that may train, and those that are set aside for a test."""
     if spec.test.kind != "file":
         table, _ = admit(read_table(spec, path), spec, now=now)
-        return table.take(split_test_rows(table, spec, 0)[0])
+        training, held_out = split_test_rows(table, spec, 0)
+        return table.take(training), table.take(held_out)
     # The test file is the others' business: every row of the site's own file trains.
     alone = replace(spec, test=replace(spec.test, kind="hash", fraction=0.5, path=None))
     table, _ = admit(read_table(alone, path), alone, now=now)
     held = set(held_rows(table, spec).tolist())
-    return table.take(np.array([row for row in range(table.n_rows) if row not in held], np.int64))
+    kept = [row for row in range(table.n_rows) if row not in held]
+    return table.take(np.array(kept, np.int64)), table.take(np.array([], np.int64))
 
 
 def _kept_rows(table: Table, spec: DataSpec, plan: RunPlan, key: bytes) -> Table:

@@ -7,7 +7,6 @@ own log; what leaves is one code.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -21,15 +20,19 @@ from fedcc.deployment.site_file import SiteHome
 from fedcc.deployment.time_windows import is_open
 from fedcc.errors import ConfigError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation.client_app import build_client_app
-from fedcc.federation.messages import UNAVAILABLE, Exchange, Parcel
+from fedcc.federation.messages import RELEASE, UNAVAILABLE, Exchange, Parcel
 from fedcc.federation.reply_schedule import ReplySchedule
-from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.service import events
 from fedcc.federation.service.approvals import approved_plan, check_begins
 from fedcc.federation.service.room import lacks_room
 from fedcc.federation.service.settings import ServiceSettings
-from fedcc.federation.service.site_model import write_model
-from fedcc.federation.service.site_rows import SiteRows, load_rows
+from fedcc.federation.service.site_release import (
+    RunAtSite,
+    give_verdict,
+    keep_candidate,
+    take_release,
+)
+from fedcc.federation.service.site_rows import load_rows
 from fedcc.federation.settings import data_sha256
 from fedcc.federation.site_parts import SiteFiles, Watch
 from fedcc.federation.site_policy import SitePolicy
@@ -42,16 +45,6 @@ COMPUTING: tuple[Exchange, ...] = ("join", "advertise", "upload")  # not begun i
 def utc_now() -> datetime:
     """Return the current time with its zone."""
     return datetime.now(UTC)
-
-
-@dataclass
-class _Open:
-    """The run that is open at this site."""
-
-    plan: RunPlan
-    site: Site
-    rows: SiteRows
-    folder: Path
 
 
 class SiteWorker:
@@ -71,7 +64,7 @@ class SiteWorker:
         """
         self._home, self._identity, self._now = home, identity, now
         self._free_megabytes = settings.free_megabytes
-        self._open: _Open | None = None
+        self._open: RunAtSite | None = None
         self._runs: dict[int, str] = {}  # of Flower's runs
         self._sites: dict[int, Site] = {}  # the open one, as partition 0
         self._app = build_client_app(self._sites, ReplySchedule(seconds=settings.reply_seconds))
@@ -96,6 +89,8 @@ class SiteWorker:
         started = self._now()
         try:
             site = self._site_for(exchange, message, context.run_id)
+            if exchange in RELEASE:
+                return self._release(exchange, message)
             refused = len(site.watch.refusals)
             context.node_config["partition-id"] = 0
             reply = self._app(message, context)
@@ -115,15 +110,32 @@ class SiteWorker:
             return
         rounds = opened.site.state.rounds_applied if opened.site.state is not None else 0
         self._log("answered", exchange, {"seconds": round(seconds, 3), "round": rounds})
-        if exchange == "finish" and opened.site.state is not None and rounds == opened.plan.rounds:
-            used = len(opened.site.ledger.used(opened.plan.run))
-            write_model(opened.folder, opened.plan, opened.rows, opened.site.state, used)
+        if exchange in ("finish", "restore") and opened.is_complete:
+            keep_candidate(opened)
             self._log("model", exchange, {"rounds": rounds})
+
+    def _release(self, exchange: Exchange, message: Message) -> Message:
+        """Answer a message about the release of the model.
+
+        Raises:
+            FedccError: why there is no verdict, or no release.
+        """
+        opened, request = self._open, Parcel.from_record(message.content)
+        if opened is None:
+            raise ProtocolError("no run is open here")
+        if opened.is_complete:
+            keep_candidate(opened)
+        if exchange == "verdict":
+            reply = give_verdict(opened, self._home, self._identity, self._now())
+        else:
+            reply = take_release(opened, self._home, request)
+            self._log("released", exchange, {})
+        return Message(reply.to_record(), reply_to=message)
 
     def _log(self, event: str, exchange: str, fields: Mapping[str, events.Value]) -> None:
         place: dict[str, events.Value] = {"site": self._home.values.site}
         if self._open is not None:
-            place["run"] = self._open.plan.run
+            place["run"] = self._open.signed.plan.run
         if events.is_exchange(exchange):
             place["exchange"] = exchange
         events.emit(event, {**place, **fields})
@@ -143,14 +155,14 @@ class SiteWorker:
             raise ConfigError(lack)  # before the round is charged
         if exchange == "join":
             named = Parcel.from_record(message.content).text("run")
-            if self._open is None or self._open.plan.run != named:
+            if self._open is None or self._open.signed.plan.run != named:
                 self._begin(named)
             self._runs = {flower_run: named}
         opened = self._open
-        if opened is None or self._runs.get(flower_run) != opened.plan.run:
+        if opened is None or self._runs.get(flower_run) != opened.signed.plan.run:
             raise ProtocolError("this run has not begun here; a message of its first kind is due.")
         if exchange in COMPUTING:  # an approval that was withdrawn ends it here
-            approved_plan(self._home, opened.plan.run, self._identity, self._now())
+            approved_plan(self._home, opened.signed.plan.run, self._identity, self._now())
         return opened.site
 
     def _begin(self, run: str) -> None:
@@ -162,7 +174,7 @@ class SiteWorker:
         signed = approved_plan(self._home, run, self._identity, self._now())
         plan = signed.plan
         folder = self._home.state / "runs" / plan.run
-        if not folder.exists():
+        if not _files(self._home, folder).binding.exists():  # no epoch of it was ever begun here
             check_begins(self._home, signed, self._now())
         if plan.task not in self._home.values.tasks:
             raise PolicyViolation(f"task '{plan.task}' is not one of `tasks` in site.yaml.")
@@ -185,7 +197,7 @@ class SiteWorker:
             seed=None,
             watch=Watch(),
         )
-        self._open, self._sites[0] = _Open(plan, site, rows, folder), site
+        self._open, self._sites[0] = RunAtSite(signed, site, rows, folder), site
         self._log("run_begins", "join", {"rounds": plan.rounds, "sites": len(plan.sites)})
 
     def close(self) -> None:

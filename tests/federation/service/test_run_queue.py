@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from fedcc.deployment.aggregator_file import AggregatorHome
-from fedcc.errors import FedccError
-from fedcc.federation.service.run_queue import QueuedRun, queued_runs
+from fedcc.errors import FedccError, ProtocolError
+from fedcc.federation.service.concluding import Verdicts
+from fedcc.federation.service.run_queue import (
+    QueuedRun,
+    _Attempted,
+    queued_runs,
+    unreleased_runs,
+)
+from fedcc.federation.service.settings import service_settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "simulations"))
 from _drill import Drill  # noqa: E402
@@ -78,4 +85,51 @@ def test_a_plan_that_was_never_begun_in_its_time_is_late_and_one_that_was_is_not
     assert run.is_late
 
     run.folder.mkdir(parents=True)
+    assert run.is_late  # taken up, but its sites never came together
+
+    (run.folder / "store").mkdir()
+    (run.folder / "store" / "roster.json").write_text("[]")
     assert not run.is_late
+
+
+def test_a_plan_that_expires_between_approval_and_start_ends_as_a_breach_of_protocol(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> "Later":
+            return cls(2100, 1, 1, tzinfo=UTC)
+
+    monkeypatch.setattr("fedcc.federation.service.run_queue.datetime", Later)
+    [run], _ = queue(drill)
+    home = AggregatorHome.open(drill.made.hub)
+
+    # Neither a SuperLink nor its places are touched: it is refused before anything begins.
+    _Attempted(home, None, service_settings(), None, run).carry_out()  # type: ignore[arg-type]
+
+    outcome = json.loads(run.outcome.read_text())
+    assert (outcome["outcome"], ProtocolError.exit_code) == ("integrity", 6)
+    assert f"valid until {drill.signed.valid_until}" in outcome["reason"]
+    assert queue(drill)[0] == []
+
+
+def test_a_completed_run_is_concluded_until_every_site_uses_its_model(drill: Drill) -> None:
+    home = AggregatorHome.open(drill.made.hub)
+    [run], _ = queue(drill)
+    assert unreleased_runs(home) == []  # not completed yet
+
+    run.folder.mkdir(parents=True)
+    run.outcome.write_text(json.dumps({"outcome": "completed"}))
+    assert [one.plan for one in unreleased_runs(home)] == [run.plan]
+    Verdicts(run.folder).note_released(["site-1", "site-2"])
+    assert len(unreleased_runs(home)) == 1
+    Verdicts(run.folder).note_released(["site-3"])
+    assert unreleased_runs(home) == []
+
+
+def test_the_model_of_a_run_that_failed_is_not_released(drill: Drill) -> None:
+    [run], _ = queue(drill)
+    run.folder.mkdir(parents=True)
+    run.outcome.write_text(json.dumps({"outcome": "budget"}))
+
+    assert unreleased_runs(AggregatorHome.open(drill.made.hub)) == []

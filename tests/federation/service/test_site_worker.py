@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 from fedcc import config
 from fedcc.crypto.key_file import Identity, KeyFile, read_key
 from fedcc.deployment.site_file import SiteHome
-from fedcc.errors import FedccError, PolicyViolation, ProtocolError
+from fedcc.errors import ConfigError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation import flower_compat
 from fedcc.federation.messages import Parcel
 from fedcc.federation.plans.desk import Desk
@@ -222,3 +222,42 @@ def test_which_rows_of_a_customer_train_is_the_same_after_a_restart_and_known_to
     np.testing.assert_array_equal(first.features, again.features)
     assert not np.array_equal(first.features, others.features)
     assert mode == 0o600
+
+
+def test_a_test_before_release_on_rows_that_are_not_set_aside_is_refused_before_training(
+    drill: Drill,
+) -> None:
+    wanted = {"minimum_accuracy": 0.6, "epsilon": 0.5}
+    change(drill.made.site(SITE) / "site.yaml", {"release": wanted})
+
+    with pytest.raises(ConfigError, match="sets no rows of this site aside"):
+        load_rows(home_of(drill), drill.signed, datetime.now(UTC))
+
+
+def test_a_plan_that_expired_between_approval_and_start_is_refused_and_opens_no_data(
+    drill: Drill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worker = worker_of(drill, lambda: datetime.now(UTC) + timedelta(days=2))  # it held for one
+
+    reply = ask(worker, "join", run=drill.signed.plan.run)
+    worker.close()
+
+    assert reply.fields == {"refused": "unavailable"}
+    [refused] = refusals(capsys)
+    assert (refused["error"], ProtocolError.exit_code) == ("ProtocolError", 6)
+    assert "holds from" in refused["reason"]
+    assert not (home_of(drill).state / "runs").exists()
+
+
+def test_a_plan_that_expires_after_a_site_joined_and_before_the_run_began_is_refused_too(
+    drill: Drill,
+) -> None:
+    worker = worker_of(drill)
+    assert "advert" in ask(worker, "join", run=drill.signed.plan.run).fields
+    worker.close()
+
+    later = worker_of(drill, lambda: datetime.now(UTC) + timedelta(days=2))
+    reply = ask(later, "join", run=drill.signed.plan.run)
+    later.close()
+
+    assert reply.fields == {"refused": "unavailable"}
