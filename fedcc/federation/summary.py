@@ -207,6 +207,7 @@ def build_model_card(
             **unit_terms(plan, facts.attempts),
             "delta": plan.delta,
         },
+        "simulation": True,
         "seeded": settings.seed is not None,
         "not_for_release": settings.seed is not None or bool(planning.unsafe(plan)),
         "unsafe": planning.unsafe(plan),

@@ -25,6 +25,7 @@ REPLACED = {
     ("flwr.superlink.servicer.fleet.fleet_handlers", "HEARTBEAT_MIN_INTERVAL"),
     ("flwr.superlink.main", "_get_middleware"),
     ("flwr.server.superlink.linkstate.in_memory_linkstate", "generate_rand_int_from_bytes"),
+    ("flwr.server.superlink.linkstate.linkstate_factory", "InMemoryLinkState"),
     ("flwr.supernode.main", "create_app"),
     ("flwr.supernode.start_client_internal", "time"),
 }
@@ -53,6 +54,7 @@ def test_no_module_of_the_whole_package_but_those_called_flower_uses_a_private_n
 
     assert {path.relative_to(PACKAGE).as_posix() for path in users} == {
         "federation/flower_compat.py",
+        "federation/flower_linkstate.py",
         "federation/flower_runs.py",
         "federation/flower_runtime.py",
         "federation/flower_superlink.py",

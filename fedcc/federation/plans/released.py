@@ -81,8 +81,9 @@ def check_usable(folder: Path) -> None:
 
 def _is_simulated(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / "model.json").read_text())["simulation"])
-    except (OSError, ValueError, KeyError, TypeError):
+        card = json.loads((folder / "model.json").read_text())
+        return card.get("simulation") is not False  # earlier simulations say nothing
+    except (OSError, ValueError, AttributeError):
         raise RecordError(f"{folder}: no model.json. Is this a finished run?") from None
 
 

@@ -65,7 +65,7 @@ def test_when_one_process_ends_the_others_are_ended_and_all_are_started_again(
     def children() -> list[Child]:
         starts.append(1)
         lasting = f"import time; open({str(tmp_path)!r} + '/{len(starts)}', 'w'); time.sleep(60)"
-        ending = "import time; time.sleep(1); raise SystemExit(1)"
+        ending = f"import time; time.sleep({1 if len(starts) == 1 else 60}); raise SystemExit(1)"
         return [child("lasting", lasting), child("ending", ending)]
 
     supervised = Supervisor(
