@@ -40,6 +40,7 @@ class Trial:
     whiten: str = ""  # rows|within:power:ridge, covariance of the *other* set's training rows
     scale: float = 1.0  # of what was learnt on top of the label names, after training
     keep: float = 0.0  # optimal shrinkage of its singular values, noise taken times this
+    centre: str = "public"  # what is subtracted from vectors: see encoder.centre
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,11 @@ class Rows:
     public_rows: int
 
 
-def load(root: Path, name: str) -> Rows:
+def load(root: Path, name: str, centre: str = "public") -> Rows:
     """Read a set through fedcc's gates and encoder; test rows are left aside."""
     fixed = ["task=intent", f"data={name}", f"data.path={root / name}", "sites=3", "seed=1"]
-    settings = simulation_settings(config.compose("simulate", [*fixed, "data.partition=iid"]))
+    fixed += [f"encoder.centre={centre}", "data.partition=iid"]
+    settings = simulation_settings(config.compose("simulate", fixed))
     data = load_data(settings, 1, 1, datetime.now(UTC))
     features = np.concatenate([part.features for part in data.sites])
     labels = np.concatenate([part.labels for part in data.sites])

@@ -10,6 +10,7 @@ draws. Most of the variants are no configuration of fedcc: they did not earn it.
 """
 
 import argparse
+import functools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,8 @@ TRIALS: dict[str, Trial] = {
     "whitened within classes, power 0.4": replace(BASE, whiten="within:0.4:0.03"),
     "shrunk to 0.85 at the end": replace(BASE, scale=0.85),
     "shrunk to 0.7 at the end": replace(BASE, scale=0.7),
+    "tail 0.25, no centre": replace(BASE, tail=0.25, centre="none"),
+    "tail 0.25, centre of the labels' names (adopted)": replace(BASE, tail=0.25, centre="labels"),
     "singular values shrunk, noise x 0.3": replace(BASE, keep=0.3),
     "singular values shrunk, noise x 0.5": replace(BASE, keep=0.5),
 }
@@ -70,7 +73,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    data = {name: load(args.root, name) for name in OTHER}
+    load_once = functools.cache(lambda name, centre: load(args.root, name, centre))
     epsilons = args.epsilons.split(",")
     words = f"--sets {args.sets} --epsilons {args.epsilons} --seeds {args.seeds}"
     command = f"$ python simulations/intent_trials.py --root DATA {words}"
@@ -81,9 +84,9 @@ def main() -> None:
             continue
         found = []
         for name in args.sets.split(","):
-            rows = data[name]
+            rows = load_once(name, trial.centre)
             if trial.whiten:
-                rows = whitened(rows, data[OTHER[name]], trial.whiten)
+                rows = whitened(rows, load_once(OTHER[name], trial.centre), trial.whiten)
             for epsilon in map(float, epsilons):
                 right = [score(rows, trial, epsilon, seed) for seed in range(args.seeds)]
                 found.append(f"{np.mean(right):.2f}")
