@@ -9,7 +9,7 @@ from fedcc.data.text_features import TextEncoding
 from fedcc.errors import ConfigError
 from fedcc.federation.progress import Progress, ProgressCallback
 from fedcc.federation.settings import SimulationSettings
-from fedcc.models.heads import ModelSettings
+from fedcc.models.shapes import ModelSettings
 from fedcc.tasks.task import FeatureRecipe
 
 SIMULATOR = "simulator"  # owner of the test rows

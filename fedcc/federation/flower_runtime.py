@@ -10,11 +10,12 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from flwr.app import Context, Error, Message
 from flwr.common.constant import SubStatus
-from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.proto.runtime_pb2 import AcquireTaskRequest, SendTaskHeartbeatRequest
 from flwr.supercore.constant import TaskType
-from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.heartbeat import HeartbeatSender
 from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
@@ -22,6 +23,7 @@ from flwr.supercore.interceptors import (
     SuperExecAuthHttpInterceptor,
 )
 from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode import start_client_internal
 from flwr.supernode.runtime import run_clientapp
@@ -29,6 +31,7 @@ from flwr.supernode.runtime import run_clientapp
 __all__ = ["flower_compat", "run_superlink", "run_supernode", "retry_pulls_sooner", "serve_tasks"]
 
 Answer = Callable[[Message, Context], Message]
+WITHDRAWN = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)  # the task's token counts no more
 
 
 def _nothing() -> None:
@@ -75,11 +78,13 @@ def serve_tasks(
     answer: Answer,
     poll: float,
     tick: Callable[[], None] = _nothing,
+    dropped: Callable[[], None] = _nothing,
 ) -> None:
     """Take a SuperNode's messages for ever and answer them with code of this installation.
 
     The app bundle that came with a run is dropped unread. An exception of `answer` leaves the site
-    as an error without text.
+    as an error without text. A task that the SuperNode withdraws, because its run ended or the
+    SuperLink was started again, is dropped; Flower's own client would end this process.
 
     Args:
         address: the SuperNode's runtime API on loopback, `host:port`.
@@ -87,6 +92,7 @@ def serve_tasks(
         answer: called with each message and its context.
         poll: seconds between two looks for a message.
         tick: called before each look.
+        dropped: called after a task was withdrawn.
     """
     retry_pulls_sooner(poll)
     queue = _connect(
@@ -100,25 +106,61 @@ def serve_tasks(
         tick()
         got = queue.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
         if got.HasField("task"):
-            _serve_task(_connect(address, RuntimeTokenHttpInterceptor(got.token)), answer)
+            task = _connect(address, RuntimeTokenHttpInterceptor(got.token), one_task=True)
+            try:
+                _serve_task(task, answer)
+            except RunNotRunningException:
+                dropped()
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code not in WITHDRAWN:
+                    raise
+                dropped()
+            finally:
+                task.close()
         else:
             time.sleep(poll)
 
 
 def _connect(
-    address: str, interceptor: SuperExecAuthHttpInterceptor | RuntimeTokenHttpInterceptor
+    address: str,
+    interceptor: SuperExecAuthHttpInterceptor | RuntimeTokenHttpInterceptor,
+    *,
+    one_task: bool = False,
 ) -> RuntimeHttpClient:
+    again = make_simple_http_retry_invoker()
+    if one_task:
+        gives_up = again.should_giveup
+
+        def is_withdrawn(error: Exception) -> bool:
+            # Before Flower's own answer to it, which is SIGINT to this process.
+            if isinstance(error, httpx.HTTPStatusError):
+                if error.response.status_code in WITHDRAWN:
+                    return True
+            return gives_up is not None and gives_up(error)
+
+        again.should_giveup = is_withdrawn
     return RuntimeHttpClient.from_server_address(
         server_address=address,
         insecure=True,  # loopback only
         root_certificates=None,
         interceptors=[RuntimeVersionHttpInterceptor(component_name="SuperExec"), interceptor],
-        retry_invoker=make_simple_http_retry_invoker(),
+        retry_invoker=again,
     )
 
 
+def _heartbeat(task: RuntimeHttpClient) -> bool:
+    """Send a heartbeat; that the task was withdrawn shows when its reply is pushed."""
+    try:
+        task.SendTaskHeartbeat(SendTaskHeartbeatRequest())
+    except httpx.TransportError:
+        return False
+    except (httpx.HTTPStatusError, RunNotRunningException):
+        return True
+    return True
+
+
 def _serve_task(task: RuntimeHttpClient, answer: Answer) -> None:
-    heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(task))
+    heartbeat = HeartbeatSender(lambda: _heartbeat(task))
     heartbeat.start()
     try:
         message, context, _run, _bundle = run_clientapp.pull_task_input(task)
@@ -131,4 +173,3 @@ def _serve_task(task: RuntimeHttpClient, answer: Answer) -> None:
         run_clientapp.push_task_output(task, context, status, "")
     finally:
         heartbeat.stop()
-        task.close()

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from fedcc.errors import PolicyViolation
 from fedcc.federation.run_plan import RunPlan
-from fedcc.models.heads import build_module, initial_parameters
+from fedcc.models.heads import build_module
+from fedcc.models.shapes import initial_parameters
 from fedcc.tasks.task import Examples, FeatureRecipe
 from fedcc.training.customer_sums import CustomerClassSums, CustomerGradients
 from fedcc.training.dp_sgd import ClassSums, ClippedGradients, PrivateSum

@@ -16,7 +16,8 @@ from fedcc.federation.survivors import (
     planned_min_sites,
     recovers,
 )
-from fedcc.models.heads import HeadShape, ModelSettings, build_module, parameter_count
+from fedcc.models.heads import build_module, parameter_count
+from fedcc.models.shapes import HeadShape, ModelSettings
 from fedcc.privacy.accounting import epsilon
 from fedcc.privacy.calibration import NoisePlan, calibrate, check_delta, tolerated
 from fedcc.privacy.excess_noise import noise_levels

@@ -33,7 +33,7 @@ from fedcc.crypto.parameters import MODULI
 from fedcc.federation.local_training import private_sum
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.update_cipher import AggregateSum, UpdateCipher, slots_of
-from fedcc.models.heads import initial_parameters
+from fedcc.models.shapes import initial_parameters
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
 from fedcc.tasks.task import Examples
 

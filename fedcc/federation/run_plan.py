@@ -12,7 +12,7 @@ from fedcc.crypto.parameters import MASKED, Lanes, Scheme
 from fedcc.crypto.thresholds import threshold
 from fedcc.errors import ConfigError
 from fedcc.federation import survivors
-from fedcc.models.heads import HeadShape, ModelName
+from fedcc.models.shapes import HeadShape, ModelName
 from fedcc.models.update import Step, UpdateRule
 from fedcc.privacy.accounting import Mechanism, PrivacyEvent
 from fedcc.privacy.excess_noise import NoiseComponents, split_noise

@@ -14,7 +14,7 @@ from fedcc.data.encoders.settings import CacheSettings, EncoderSettings
 from fedcc.data.partition import PartitionSettings
 from fedcc.data.spec import DataSpec
 from fedcc.errors import ConfigError
-from fedcc.models.heads import ModelSettings
+from fedcc.models.shapes import ModelSettings
 from fedcc.models.update import Step
 from fedcc.privacy.calibration import PrivacySettings
 from fedcc.tasks.task import TaskName

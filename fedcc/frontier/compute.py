@@ -24,7 +24,8 @@ from fedcc.federation.protected_unit import protected_unit
 from fedcc.federation.settings import Baseline, SimulationSettings, simulation_settings
 from fedcc.federation.simulated_data import SimulatedData, load_data
 from fedcc.frontier.cells import Cell
-from fedcc.models.heads import HeadShape, build_module, initial_parameters
+from fedcc.models.heads import build_module
+from fedcc.models.shapes import HeadShape, initial_parameters
 from fedcc.privacy.accounting import epsilon
 from fedcc.rng import byte_source
 from fedcc.training.checkpoints import write_json

@@ -16,7 +16,8 @@ from opacus.accountants.utils import get_noise_multiplier
 from opacus.data_loader import DPDataLoader
 from torch.utils.data import TensorDataset
 
-from fedcc.models.heads import HeadShape, build_module, load_flat
+from fedcc.models.heads import build_module, load_flat
+from fedcc.models.shapes import HeadShape
 from fedcc.rng import ByteSource
 from fedcc.training.dp_sgd import HasExamples
 

@@ -26,7 +26,8 @@ from torch import nn
 
 from fedcc.crypto.contexts import SiteCipher, create_epoch_key
 from fedcc.crypto.packing import pack
-from fedcc.models.heads import HeadShape, build_module, load_flat
+from fedcc.models.heads import build_module, load_flat
+from fedcc.models.shapes import HeadShape
 from fedcc.privacy.noise_shares import clamp_to_box, dithered_round, gaussian_share
 from fedcc.tasks.task import Examples
 from fedcc.training.dp_sgd import ClippedGradients

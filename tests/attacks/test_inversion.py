@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fedcc.attacks.inversion import Guess, guess_records, share_found, share_found_by_chance
-from fedcc.models.heads import HeadShape, build_module
+from fedcc.models.heads import build_module
+from fedcc.models.shapes import HeadShape
 from fedcc.tasks.task import Examples
 from fedcc.training.dp_sgd import ClippedGradients
 

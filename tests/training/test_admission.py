@@ -9,7 +9,8 @@ from opacus.validators import ModuleValidator
 from torch import nn
 
 from fedcc.errors import ConfigError
-from fedcc.models.heads import HeadShape, build_module, parameter_count
+from fedcc.models.heads import build_module, parameter_count
+from fedcc.models.shapes import HeadShape
 from fedcc.training.admission import check_draw, check_module
 from fedcc.training.customer_sums import CustomerGradients
 from fedcc.training.dp_sgd import ClippedGradients

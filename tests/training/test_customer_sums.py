@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcc.models.heads import HeadShape, build_module, load_flat, parameter_count
+from fedcc.models.heads import build_module, load_flat, parameter_count
+from fedcc.models.shapes import HeadShape
 from fedcc.training.customer_sums import CustomerClassSums, CustomerGradients, customer_chunks
 from fedcc.training.dp_sgd import NORM_SLACK, ClassSums, ClippedGradients
 

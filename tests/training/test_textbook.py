@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedcc.models.heads import HeadShape
+from fedcc.models.shapes import HeadShape
 from fedcc.privacy.renyi import sampled_noise_multiplier
 from fedcc.rng import byte_source
 from fedcc.training.textbook import textbook_epsilon, textbook_noise, train_textbook

@@ -103,6 +103,7 @@ def site(file: Path) -> None:
         worker.answer,
         settings.poll_seconds,
         lambda: places.ticks.tick("asked"),
+        lambda: events.emit("dropped", {"site": home.values.site}),
     )
 
 
