@@ -17,6 +17,7 @@ from fedcc.crypto.masks import MaskEntry
 from fedcc.errors import ProtocolError, RecordError
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.epoch_record import EpochRecord
+from fedcc.federation.kept_uploads import KeptUploads
 from fedcc.federation.membership import session_hash
 from fedcc.federation.messages import Parcel, roster_from_json, roster_to_json
 from fedcc.federation.run_plan import RunPlan
@@ -131,6 +132,10 @@ class RoundStore:
         write_whole(stem.with_suffix(".json"), closed.proof_json().encode())
         self.closed[closed.round_number] = closed
         self.last_closed = closed.round_number
+
+    def room_for_uploads(self) -> KeptUploads:
+        """Return an empty place for the uploads of one attempt."""
+        return KeptUploads(self._folder)
 
     def forget(self, up_to: int) -> None:
         """Remove rounds that every site has applied."""

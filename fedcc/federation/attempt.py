@@ -7,12 +7,11 @@ is opened from the uploads that are there. Below the threshold nothing of the at
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from fedcc.crypto.entries import SELF
-from fedcc.crypto.envelopes import Envelope
 from fedcc.crypto.held_shares import recover
 from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
@@ -27,6 +26,7 @@ from fedcc.federation.closing import (
     verifiers,
     verify_batches,
 )
+from fedcc.federation.kept_uploads import KeptUploads
 from fedcc.federation.link import Link
 from fedcc.federation.messages import Exchange, Parcel, hex_map
 
@@ -40,7 +40,7 @@ class Attempt:
     link: Link
     aggregator: Aggregator
     entry: MaskEntry
-    uploads: dict[str, Envelope] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)  # hash of each header
     commitments: dict[str, bytes] = field(default_factory=dict)
     aggregate: list[bytes] = field(default_factory=list)
     transcript: bytes = b""
@@ -50,8 +50,9 @@ class Attempt:
 
     def run(self) -> ClosedRound | None:
         """Run the exchanges; return the closed round, or `None` if the attempt is void."""
-        if not (self._collect() and self._sign() and self._verify()):
-            return None
+        with self.aggregator.store.room_for_uploads() as kept:
+            if not (self._collect(kept) and self._sign() and self._verify(kept)):
+                return None
         return self._open()
 
     @property
@@ -71,20 +72,25 @@ class Attempt:
         return {"round": self.entry.round_number, "attempt": self.entry.attempt}
 
     def _ask(self, kind: Exchange, parcels: Mapping[str, Parcel]) -> dict[str, Parcel]:
+        return dict(self._replies(kind, parcels))
+
+    def _replies(
+        self, kind: Exchange, parcels: Mapping[str, Parcel]
+    ) -> Iterator[tuple[str, Parcel]]:
         nodes = self.aggregator.nodes
         requests = {nodes[site]: (site, parcel) for site, parcel in parcels.items()}
-        return self.link.exchange(kind, self.entry.round_number, requests)
+        return self.link.each_reply(kind, self.entry.round_number, requests)
 
-    def _collect(self) -> bool:
-        """Collect and add uploads; a refused one counts as a dropout."""
+    def _collect(self, kept: KeptUploads) -> bool:
+        """Collect and add uploads, each when it comes; a refused one counts as a dropout."""
         entry, aggregator = self.entry, self.aggregator
         total = aggregator.adder.start()
         fields = {**self._place(), "entry": entry.number, "cohort": json.dumps(entry.cohort)}
-        replies = self._ask(
+        replies = self._replies(
             "upload",
             {site: closed_parcel(aggregator.missing_rounds(site), fields) for site in entry.cohort},
         )
-        for site, reply in replies.items():
+        for site, reply in replies:
             try:
                 header, envelope = aggregator.take_upload(site, entry, reply)
                 started = time.perf_counter()
@@ -92,7 +98,9 @@ class Attempt:
                 aggregator.seconds_adding += time.perf_counter() - started
             except (EnvelopeError, ProtocolError):
                 continue
-            self.uploads[site] = envelope
+            if aggregator.plan.recovers:
+                kept.keep(site, envelope)
+            self.uploads[site] = hashlib.sha256(envelope.header).digest()
             self.commitments[site] = bytes.fromhex(header.seed_commitment)
         self.answered = self.survivors
         if len(self.survivors) < self._needed:
@@ -103,9 +111,7 @@ class Attempt:
     def _sign(self) -> bool:
         """Let the survivors sign who they are and what their sum is."""
         hashes = hash_chunks(self.aggregate)
-        uploads = {
-            site: hashlib.sha256(self.uploads[site].header).digest() for site in self.survivors
-        }
+        uploads = {site: self.uploads[site] for site in self.survivors}
         commitments = {site: self.commitments[site] for site in self.survivors}
         self.transcript = transcript_hash(self.entry, hashes, uploads, commitments)
         request = Parcel(
@@ -129,23 +135,23 @@ class Attempt:
             return False
         return True
 
-    def _verify(self) -> bool:
+    def _verify(self, kept: KeptUploads) -> bool:
         """Let a site that the transcript chooses add the uploads again."""
         if not self.aggregator.plan.recovers:
             return True
         survivors, spare = self.survivors, len(self.entry.cohort) - self._needed
         for site in verifiers(self.transcript, survivors, spare):
-            reply = self._added_again(site)
+            reply = self._added_again(site, kept)
             if reply is not None and self._is_signed(site, reply, VERIFIED + self.transcript):
                 self.verification = reply.raw("signature")
                 return True
         return False
 
-    def _added_again(self, verifier: str) -> Parcel | None:
+    def _added_again(self, verifier: str, kept: KeptUploads) -> Parcel | None:
         """Send a site all uploads, and return its answer to the last of them."""
         reply = None
         for batch in verify_batches(self.aggregator.plan, self.survivors):
-            uploads = {site: self.uploads[site] for site in batch}
+            uploads = {site: kept.get(site) for site in batch}
             request = Parcel(
                 {
                     **self._place(),
@@ -265,9 +271,7 @@ class Attempt:
             attempt=self.entry.attempt,
             cohort=self.entry.cohort,
             aggregate=self.aggregate,
-            uploads={
-                site: hashlib.sha256(self.uploads[site].header).digest() for site in survivors
-            },
+            uploads={site: self.uploads[site] for site in survivors},
             commitments={site: self.commitments[site] for site in survivors},
             signatures={site: self.signatures[site] for site in self._in_order(self.signatures)},
             verification=self.verification,

@@ -26,13 +26,15 @@ def set_up(link: Link, plan: RunPlan, store: RoundStore, join_timeout: float) ->
     """Collect the identities of the sites and begin the first epoch of this session.
 
     When a run begins all its sites must be there, since its roster is fixed from then on. A run
-    that is resumed goes on with as many as the plan needs; the others rejoin later.
+    that is resumed goes on with as many as the plan needs, soon after they are there; the others
+    rejoin later.
 
     Raises:
         TooFewSites: if a site of the roster is missing when a run begins, or fewer than n_min join
             or begin.
     """
-    nodes = link.wait_for_nodes(len(plan.sites), join_timeout)
+    least = plan.min_sites if store.roster else None
+    nodes = link.wait_for_nodes(len(plan.sites), join_timeout, least)
     there = joined(link, plan.run, nodes)
     adverts = {site: advert_from_json(reply.text("advert")) for site, (_, reply) in there.items()}
     if not store.roster:

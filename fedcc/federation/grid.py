@@ -6,7 +6,7 @@ raises becomes an error reply, a reply that comes after the time-out is thrown a
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -100,14 +100,16 @@ class InProcessGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Deliver messages at once and keep the replies."""
-        return [self._deliver(message, None) for message in messages]
+        listed = list(messages)
+        ids = [_named(message) for message in listed]
+        for message, message_id in zip(listed, ids, strict=True):
+            self._deliver(message, message_id, None)
+        return ids
 
-    def _deliver(self, message: Message, deadline: float | None) -> str:
-        message_id = str(uuid.uuid4())
-        flower_compat.set_message_id(message, message_id)
+    def _deliver(self, message: Message, message_id: str, deadline: float | None) -> None:
         node = message.metadata.dst_node_id
         if self._offline(node - FIRST_NODE, message):
-            return message_id
+            return
         if self._isolate:
             message = flower_compat.through_the_wire(message)
         try:
@@ -119,7 +121,6 @@ class InProcessGrid(Grid):
         if deadline is None or self._clock() <= deadline:
             self._replies[message_id] = reply
             self._overhear(message, reply)
-        return message_id
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies that are there."""
@@ -129,10 +130,24 @@ class InProcessGrid(Grid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Sequence[Message]:
         """Deliver messages and return the replies that came in time."""
+        return list(self.receive_each(messages, timeout=timeout))
+
+    def receive_each(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        """Deliver messages one after another and yield each reply that came in time."""
         listed = list(messages)
         deadline = None if timeout is None else self._clock() + timeout
-        ids = [self._deliver(message, deadline) for message in listed]
-        replies = self.pull_messages(ids)
+        ids = [_named(message) for message in listed]
+        for message, message_id in zip(listed, ids, strict=True):
+            self._deliver(message, message_id, deadline)
+            yield from self.pull_messages([message_id])
         if listed:
             self._after_exchange(listed[0])
-        return replies
+
+
+def _named(message: Message) -> str:
+    """Give a message its id, and return it."""
+    message_id = str(uuid.uuid4())
+    flower_compat.set_message_id(message, message_id)
+    return message_id

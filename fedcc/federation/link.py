@@ -1,14 +1,17 @@
 """The aggregator's end of the wire: parcels out, checked replies in, every value logged."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedcc.errors import ProtocolError
 from fedcc.federation.messages import Exchange, Parcel, WireLog, advert_from_json, check_reply
+
+GRACE_SECONDS = 15.0  # for sites that come a little later than the first ones
 
 
 @dataclass
@@ -17,6 +20,16 @@ class Traffic:
 
     up: int = 0
     down: int = 0
+
+
+@runtime_checkable
+class PassingGrid(Protocol):
+    """A grid that passes each reply on when it comes; Flower's own return all at the end."""
+
+    def receive_each(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        """Send messages and yield the replies that come in time."""
 
 
 class Link:
@@ -30,7 +43,13 @@ class Link:
     def exchange(
         self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
     ) -> dict[str, Parcel]:
-        """Send one request to each node and return the sound replies by site.
+        """Send one request to each node and return the sound replies by site; see `each_reply`."""
+        return dict(self.each_reply(kind, round_number, requests))
+
+    def each_reply(
+        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+    ) -> Iterator[tuple[str, Parcel]]:
+        """Send one request to each node; yield site and reply of each sound one, as they come.
 
         Args:
             kind: which exchange.
@@ -49,11 +68,14 @@ class Link:
             )
             messages.append(message)
             self.traffic.down += parcel.n_bytes
-        replies = self._grid.send_and_receive(messages, timeout=self._timeout)
-        for message in messages:
-            sites[message.metadata.message_id] = requests[message.metadata.dst_node_id][0]
-        sound = {}
-        for reply in replies:
+        grid = self._grid
+        receive = grid.receive_each if isinstance(grid, PassingGrid) else grid.send_and_receive
+        for reply in receive(messages, timeout=self._timeout):
+            if not sites:  # messages have their ids now
+                sites = {
+                    message.metadata.message_id: requests[message.metadata.dst_node_id][0]
+                    for message in messages
+                }
             sender = sites.get(reply.metadata.reply_to_message_id)
             if sender is None or not reply.has_content():
                 continue
@@ -64,15 +86,26 @@ class Link:
                 check_reply(kind, parcel)
             except ProtocolError:
                 continue  # counts as a dropout
-            sound[sender] = parcel
-        return sound
+            yield sender, parcel
 
-    def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
-        """Return all nodes once enough are there, or when the time is up."""
+    def wait_for_nodes(
+        self, wanted: int, deadline_seconds: float, least: int | None = None
+    ) -> list[int]:
+        """Return all nodes once enough are there, or when the time is up.
+
+        Args:
+            wanted: how many end the wait at once.
+            deadline_seconds: that it may take.
+            least: how many end it soon (`GRACE_SECONDS` after so many were seen); `None` for none.
+        """
         deadline = time.monotonic() + deadline_seconds
+        hastened = False
         while True:
             nodes = list(self._grid.get_node_ids())
-            if len(nodes) >= wanted or time.monotonic() >= deadline:
+            now = time.monotonic()
+            if least is not None and len(nodes) >= least and not hastened:
+                deadline, hastened = min(deadline, now + GRACE_SECONDS), True
+            if len(nodes) >= wanted or now >= deadline:
                 return nodes
             time.sleep(0.1)
 

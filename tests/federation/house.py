@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,8 +72,13 @@ class LocalLink:
         self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
     ) -> dict[str, Parcel]:
         """Answer as `Link.exchange` does, over Flower's own records."""
+        return dict(self.each_reply(kind, round_number, requests))
+
+    def each_reply(
+        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+    ) -> Iterator[tuple[str, Parcel]]:
+        """Answer as `Link.each_reply` does: a site is asked when what came before was taken."""
         names = list(self.sites)
-        found = {}
         for node, (label, parcel) in requests.items():
             site = names[node]
             request = Parcel.from_record(parcel.to_record())
@@ -88,14 +93,15 @@ class LocalLink:
             self.replies.append((kind, site, reply))
             reply = self.altered(kind, site, Parcel.from_record(reply.to_record()))
             check_reply(kind, reply)
-            found[label] = reply
-        return found
+            yield label, reply
 
     def dealers(self) -> list[str]:
         """Return who was asked for an HE key, in order."""
         return [site for kind, site, _ in self.requests if kind == "deal"]
 
-    def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
+    def wait_for_nodes(
+        self, wanted: int, deadline_seconds: float, least: int | None = None
+    ) -> list[int]:
         """Return all nodes."""
         return list(range(len(self.sites)))
 

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import read_lines
+from cryptography.exceptions import InvalidTag
 from federation.house import Builder, House
 
-from fedcc.crypto.masks import hash_chunks
+from fedcc.crypto.envelopes import Envelope, Header
+from fedcc.crypto.masks import MaskEntry, hash_chunks
 from fedcc.errors import EnvelopeError
 from fedcc.federation import closing
 from fedcc.federation.attempt import Attempt
 from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.kept_uploads import KeptUploads
 from fedcc.federation.messages import Exchange, Parcel
 from fedcc.federation.site_parts import AppliedNote, UploadNote
 
@@ -372,3 +375,65 @@ def test_a_verifier_that_is_lost_between_two_parts_is_replaced(
     assert closed is not None
     assert len(set(asked)) == 2
     assert len(asked) == 3 + 5
+
+
+# Memory.
+
+
+def test_an_upload_is_added_before_the_next_one_is_received(
+    house: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h = house(n_sites=5)
+    added: list[str] = []
+    seen: list[int] = []
+    take = h.aggregator.take_upload
+
+    def noted(site: str, entry: MaskEntry, reply: Parcel) -> tuple[Header, Envelope]:
+        added.append(site)
+        return take(site, entry, reply)
+
+    def asked(kind: Exchange, site: str) -> bool:
+        if kind == "upload":
+            seen.append(len(added))
+        return False
+
+    monkeypatch.setattr(h.aggregator, "take_upload", noted)
+    h.link.is_lost = asked
+
+    assert attempt(h) is not None
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_uploads_on_disk_are_verified_as_those_in_memory(
+    house: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h = house(n_sites=4)
+    _, applied = watched(h)
+    monkeypatch.setattr(
+        h.aggregator.store, "room_for_uploads", lambda: KeptUploads(house.folder, in_memory=1)
+    )
+
+    closed = attempt(h)
+
+    assert closed is not None and closed.verification
+    decoded(h, closed, applied)
+
+
+def test_an_upload_that_changed_on_disk_is_not_opened(
+    house: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    h = house(n_sites=4)
+    kept = KeptUploads(house.folder, in_memory=1)
+    monkeypatch.setattr(h.aggregator.store, "room_for_uploads", lambda: kept)
+
+    def spoil(kind: Exchange, site: str) -> bool:
+        if kind == "sign":
+            kept._file.seek(100)
+            kept._file.write(b"other")
+        return False
+
+    h.link.is_lost = spoil
+
+    with pytest.raises(InvalidTag):
+        attempt(h)
+    assert not [kind for kind, _, _ in h.link.requests if kind == "unmask"]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from flwr.app import Context, Message, RecordDict
 from fedcc import config
 from fedcc.errors import BudgetExceeded, ConfigError, EnvelopeError, FedccError, TooFewSites
 from fedcc.federation import flower_compat, flower_runtime, simulation
+from fedcc.federation import link as link_module
 from fedcc.federation.closed_round import ClosedRound
 from fedcc.federation.engines import alive, launch, sites_app
 from fedcc.federation.engines.aggregator_app import server_app
@@ -27,6 +29,7 @@ from fedcc.federation.engines.prompt_grid import PromptGrid
 from fedcc.federation.engines.sightings import Sightings, named_error
 from fedcc.federation.engines.site_process import SiteProcess
 from fedcc.federation.grid import InProcessGrid
+from fedcc.federation.link import GRACE_SECONDS, Link
 from fedcc.federation.messages import Parcel
 from fedcc.federation.settings import simulation_settings
 from fedcc.federation.simulation import RunResult
@@ -319,6 +322,62 @@ def test_a_prompt_grid_returns_what_is_there_when_the_time_is_up() -> None:
 
     assert len(replies) == 1
     assert 0.2 <= time.monotonic() - started < 2.0
+
+
+def test_a_reply_is_passed_on_while_others_are_awaited() -> None:
+    silent = InProcessGrid(sites_app.client_app(), 2, offline=lambda index, message: index == 1)
+    grid = PromptGrid(silent, poll=0.01)
+    request = Parcel({"round": 1}).to_record()
+    messages = [Message(request, node, "query.join") for node in grid.get_node_ids()]
+    started = time.monotonic()
+
+    first = next(grid.receive_each(messages, timeout=60.0))
+
+    assert first.metadata.reply_to_message_id == messages[0].metadata.message_id
+    assert time.monotonic() - started < 30.0
+
+
+def test_replies_of_few_nodes_are_held_at_a_time() -> None:
+    asked: list[int] = []
+
+    class Counting(InProcessGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            asked.append(len(list(message_ids)))
+            return super().pull_messages(message_ids)
+
+    replies = exchange(PromptGrid(Counting(sites_app.client_app(), 20), poll=0.01), timeout=5.0)
+
+    assert len(replies) == 20
+    assert asked == [8, 8, 4]
+
+
+class Online:
+    """A grid whose nodes come one a second, by its own clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def get_node_ids(self) -> list[int]:
+        return list(range(min(3, int(self.now))))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "least", "until"), [(3, None, 3.0), (4, None, 60.0), (4, 2, 2.0 + GRACE_SECONDS)]
+)
+def test_a_wait_for_nodes_ends_soon_after_the_least_are_there(
+    wanted: int, least: int | None, until: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = Online()
+    clock = SimpleNamespace(
+        monotonic=lambda: grid.now,
+        sleep=lambda seconds: setattr(grid, "now", grid.now + seconds),
+    )
+    monkeypatch.setattr(link_module, "time", clock)
+    link = Link(grid, None, 1.0)  # type: ignore[arg-type]
+
+    link.wait_for_nodes(wanted, 60.0, least)
+
+    assert grid.now == pytest.approx(until, abs=0.2)
 
 
 DETACHED = """

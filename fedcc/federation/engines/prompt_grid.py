@@ -1,16 +1,20 @@
-"""A grid that looks for replies sooner than the one it wraps.
+"""A grid that looks for replies sooner than the one it wraps, and passes each on when it comes.
 
 The grid of Flower's deployment looks every 3 seconds, which is most of the time of an exchange
-on one machine. What is sent and what is received stays the same.
+on one machine, and returns all replies at the end, which takes memory for all of them. What is sent
+and what is received stays the same.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from fedcc.federation.flower_compat import Run
+
+AT_ONCE = 8  # nodes whose replies are held at the same time
 
 
 def _nobody_asks(node: int) -> None:
@@ -68,18 +72,25 @@ class PromptGrid(Grid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Sequence[Message]:
         """Send messages and return the replies that came in time."""
+        return list(self.receive_each(messages, timeout=timeout))
+
+    def receive_each(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        """Send messages and yield each reply that comes in time."""
         listed = list(messages)
-        waiting = {i for i in self.push_messages(listed) if i}
+        # As a dictionary: ids stay in the order in which they were sent.
+        waiting = dict.fromkeys(i for i in self.push_messages(listed) if i)
         node_of = {each.metadata.message_id: each.metadata.dst_node_id for each in listed}
         deadline = None if timeout is None else time.monotonic() + timeout
-        replies: list[Message] = []
         while waiting and (deadline is None or time.monotonic() <= deadline):
-            came = list(self.pull_messages(waiting))
-            replies += came
-            for reply in came:
-                if reply.has_error():  # its own sender is not the node
-                    self._on_lost(node_of.get(reply.metadata.reply_to_message_id, 0))
-            waiting -= {reply.metadata.reply_to_message_id for reply in came}
-            if waiting and not came:
+            before, left = len(waiting), iter(list(waiting))
+            while some := list(islice(left, AT_ONCE)):
+                for reply in self.pull_messages(some):
+                    asked = reply.metadata.reply_to_message_id
+                    waiting.pop(asked, None)
+                    if reply.has_error():  # its own sender is not the node
+                        self._on_lost(node_of.get(asked, 0))
+                    yield reply
+            if len(waiting) == before:
                 time.sleep(self._poll)
-        return replies

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,7 +80,12 @@ class Workers:
         self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
     ) -> dict[str, Parcel]:
         """Answer as `Link.exchange` does."""
-        found = {}
+        return dict(self.each_reply(kind, round_number, requests))
+
+    def each_reply(
+        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+    ) -> Iterator[tuple[str, Parcel]]:
+        """Answer as `Link.each_reply` does."""
         for node, (label, parcel) in requests.items():
             site = self.drill.made.sites[node]
             if self.is_lost(kind, site):
@@ -95,10 +100,11 @@ class Workers:
             reply = self.altered(kind, site, reply)
             self.replies.append((kind, site, reply))
             check_reply(kind, reply)
-            found[label] = reply
-        return found
+            yield label, reply
 
-    def wait_for_nodes(self, wanted: int, deadline_seconds: float) -> list[int]:
+    def wait_for_nodes(
+        self, wanted: int, deadline_seconds: float, least: int | None = None
+    ) -> list[int]:
         """Return all nodes."""
         return list(range(len(self.drill.made.sites)))
 
