@@ -5,8 +5,11 @@ the allowed values and the nearest match of a mistyped one. No default value liv
 stand in `configs/` alone, which also ships inside the wheel.
 """
 
+import copy
 import dataclasses
 import difflib
+import hashlib
+import os
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,6 +123,9 @@ def compose(
 ) -> dict[str, Any]:
     """Compose `configs/<name>.yaml` with the user's overrides into a plain, resolved dict.
 
+    What was composed once is composed again only if an override, a file of `config_dir` or the
+    environment is another; `configs/` itself comes with fedcc and is read once.
+
     Args:
         name: a primary config, for instance `"simulate"`.
         overrides: Hydra overrides, `key=value` or `group=option`.
@@ -128,6 +134,44 @@ def compose(
     Raises:
         ConfigError: for an unknown key, option or file, with the nearest match.
     """
+    given = _inputs(name, overrides, config_dir)
+    if given is None:
+        return _composed(name, overrides, config_dir)
+    if given not in _COMPOSED:
+        if len(_COMPOSED) >= MOST_COMPOSED:
+            _COMPOSED.clear()
+        _COMPOSED[given] = _composed(name, overrides, config_dir)
+    return copy.deepcopy(_COMPOSED[given])
+
+
+MOST_COMPOSED = 100  # that are remembered
+MOST_FILES = 200  # of a `--config-dir` that is looked through for changes
+_COMPOSED: dict[bytes, dict[str, Any]] = {}
+
+
+def _inputs(name: str, overrides: Sequence[str], config_dir: Path | None) -> bytes | None:
+    """Return a hash of all that a composition depends on, or `None` if that cannot be told."""
+    words = [name, *overrides]
+    parts = [str(config_root()), str(config_dir)]
+    parts += [f"{key}={value}" for key, value in sorted(os.environ.items())]
+    if config_dir is not None:
+        if next(config_dir.glob("*/*/*/"), None) is not None:
+            return None  # deeper than the patterns see
+        patterns = ("*.yaml", "*/*.yaml", "*/*/*.yaml")
+        files = sorted(file for pattern in patterns for file in config_dir.glob(pattern))
+        if len(files) > MOST_FILES:
+            return None
+        try:
+            words += [file.read_text(encoding="utf-8") for file in files]
+        except (OSError, UnicodeDecodeError):
+            return None
+        parts += map(str, files)
+    if any("${now" in word or "hydra." in word for word in words):
+        return None
+    return hashlib.sha256("\0".join([*parts, *words]).encode("utf-8", "surrogateescape")).digest()
+
+
+def _composed(name: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException

@@ -360,3 +360,95 @@ def test_every_point_of_a_sweep_over_quoted_paths_composes() -> None:
     paths = [config.compose("simulate", point)["data"]["path"] for point in points]
 
     assert paths == ["a b.csv", "c d.csv"]
+
+
+# What was composed before.
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A folder with one option of its own."""
+    (tmp_path / "federation").mkdir()
+    text = (config.config_root() / "federation" / "default.yaml").read_text()
+    (tmp_path / "federation" / "mine.yaml").write_text(text)
+    return tmp_path
+
+
+def composed_anew(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count what is really composed from now on."""
+    seen: list[str] = []
+    compose = config._composed
+
+    def counted(name: str, *rest: Any) -> dict[str, Any]:
+        seen.append(name)
+        return compose(name, *rest)
+
+    monkeypatch.setattr(config, "_COMPOSED", {})
+    monkeypatch.setattr(config, "_composed", counted)
+    return seen
+
+
+def test_the_same_settings_are_composed_once_and_cannot_be_spoilt(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = composed_anew(monkeypatch)
+    first = config.compose("simulate", ["federation=mine"], mine)
+    whole = repr(first)
+    first["federation"].clear()
+
+    assert repr(config.compose("simulate", ["federation=mine"], mine)) == whole
+    assert seen == ["simulate"]
+
+
+def test_another_override_file_or_environment_is_composed_anew(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = composed_anew(monkeypatch)
+    file = mine / "federation" / "mine.yaml"
+
+    def timeout() -> object:
+        return config.compose("simulate", ["federation=mine"], mine)["federation"][
+            "timeout_seconds"
+        ]
+
+    before = timeout()
+    file.write_text(
+        file.read_text().replace(f"timeout_seconds: {before}", "timeout_seconds: 7.5", 1)
+    )
+    assert timeout() == 7.5
+    (mine / "privacy").mkdir()
+    (mine / "privacy" / "own.yaml").write_text("{}")
+    timeout()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(mine))
+    cache = config.compose("simulate", ["federation=mine"], mine)["cache"]
+    assert cache["dir"].startswith(str(mine))
+    assert config.compose("simulate", ["federation=mine", "sites=7"], mine)["sites"] == 7
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize("deep", ["a/b/c/d.yaml", "${now:%S}"])
+def test_what_cannot_be_compared_is_composed_every_time(
+    deep: str, mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = composed_anew(monkeypatch)
+    overrides = ["federation=mine"]
+    if deep.endswith(".yaml"):
+        (mine / deep).parent.mkdir(parents=True)
+        (mine / deep).write_text("{}")
+    else:
+        overrides.append(f"run.dir='{deep}'")
+
+    for _ in range(2):
+        config.compose("simulate", overrides, mine)
+
+    assert len(seen) == 2
+
+
+def test_a_refused_setting_is_refused_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = composed_anew(monkeypatch)
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="unknown key"):
+            config.compose("simulate", ["sitez=3"])
+
+    assert len(seen) == 2

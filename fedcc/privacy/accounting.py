@@ -11,6 +11,7 @@ Three observers are told apart: an outsider with the model, the claim (a coaliti
 with or without the aggregator) and everyone else colluding against one site.
 """
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -234,14 +235,19 @@ def cross_check_epsilon(events: Iterable[PrivacyEvent], *, delta: float) -> floa
 
     A second opinion for reports: pessimistic by its discretisation, never used as the stop rule.
     """
-    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
-    from dp_accounting.pld import PLDAccountant
-
     steps = steps_of(Counter(events), "claim")
     if not steps or any(multiplier == 0 for multiplier, _ in steps):
         return None
+    return _epsilon_by_losses(tuple(steps.items()), delta)
+
+
+@functools.lru_cache(maxsize=256)
+def _epsilon_by_losses(steps: tuple[tuple[Step, int], ...], delta: float) -> float:
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+    from dp_accounting.pld import PLDAccountant
+
     accountant = PLDAccountant()
-    for (multiplier, rate), count in steps.items():
+    for (multiplier, rate), count in steps:
         event: DpEvent = GaussianDpEvent(multiplier)
         if rate < 1:
             event = PoissonSampledDpEvent(rate, event)
