@@ -1,6 +1,7 @@
 """Flower as it comes, beside an installation: SuperLink and SuperNodes with their own settings."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -106,4 +107,16 @@ def stock_flower(drill: Drill) -> Iterator[StockFlower]:
         yield StockFlower(root, running[0], command)
     finally:
         stop(running)
+        _end_all_of(home)
         log.close()
+
+
+def _end_all_of(home: Path) -> None:
+    """Kill what Flower's programs started and left behind; it has their home in its environment."""
+    mark = f"FLWR_HOME={home}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:  # ended, or another user's
+            continue
