@@ -5,11 +5,12 @@ does not gets the model from another site, see `vouching`; what the aggregator p
 """
 
 import json
+import math
 from collections.abc import Collection, Mapping
 
 from fedcc.errors import ProtocolError
 from fedcc.federation.aggregation import Aggregator
-from fedcc.federation.link import Link
+from fedcc.federation.link import GRACE_SECONDS, Link
 from fedcc.federation.messages import (
     Exchange,
     Parcel,
@@ -21,14 +22,18 @@ from fedcc.federation.messages import (
 
 
 def ask(
-    link: Link, aggregator: Aggregator, kind: Exchange, parcels: Mapping[str, Parcel]
+    link: Link,
+    aggregator: Aggregator,
+    kind: Exchange,
+    parcels: Mapping[str, Parcel],
+    patience: float = math.inf,
 ) -> dict[str, Parcel]:
     """Ask sites that have joined; the others are left out."""
     nodes = aggregator.nodes
     requests = {nodes[site]: (site, parcel) for site, parcel in parcels.items() if site in nodes}
     if not requests:
         return {}
-    return link.exchange(kind, aggregator.store.last_closed, requests)
+    return link.exchange(kind, aggregator.store.last_closed, requests, patience)
 
 
 def find_absent(link: Link, aggregator: Aggregator) -> set[str]:
@@ -42,7 +47,7 @@ def find_absent(link: Link, aggregator: Aggregator) -> set[str]:
     nodes = [node for node in link.wait_for_nodes(0, 0.0) if node not in known]
     adverts = {advert.site: advert_to_json(advert) for advert in aggregator.roster}
     found = set()
-    for site, (node, reply) in joined(link, plan.run, nodes).items():
+    for site, (node, reply) in joined(link, plan.run, nodes, GRACE_SECONDS).items():
         if site not in aggregator.nodes and reply.text("advert") == adverts.get(site):
             aggregator.nodes[site] = node
             aggregator.applied[site] = reply.number("rounds_applied")
@@ -50,11 +55,14 @@ def find_absent(link: Link, aggregator: Aggregator) -> set[str]:
     return found
 
 
-def joined(link: Link, run: str, nodes: Collection[int]) -> dict[str, tuple[int, Parcel]]:
+def joined(
+    link: Link, run: str, nodes: Collection[int], patience: float = math.inf
+) -> dict[str, tuple[int, Parcel]]:
     """Ask nodes to join; return node and reply of each site that answered soundly, once."""
     requests = {node: (str(node), Parcel({"run": run})) for node in nodes}
     found: dict[str, tuple[int, Parcel]] = {}
-    for name, reply in (link.exchange("join", 0, requests) if requests else {}).items():
+    replies = link.exchange("join", 0, requests, patience) if requests else {}
+    for name, reply in replies.items():
         try:
             site = advert_from_json(reply.text("advert")).site
             reply.number("rounds_applied")
@@ -82,7 +90,7 @@ def hand_over(link: Link, aggregator: Aggregator) -> set[str]:
     came = find_absent(link, aggregator)
     late = [s for s in aggregator.nodes if s not in came and aggregator.applied[s] < last]
     request = Parcel({"run": aggregator.plan.run, "round": last, "attempt": 1})
-    came |= set(ask(link, aggregator, "join", dict.fromkeys(late, request)))
+    came |= set(ask(link, aggregator, "join", dict.fromkeys(late, request), GRACE_SECONDS))
     behind = {site for site in came if aggregator.applied[site] < last}
     return catch_up(link, aggregator, behind) if behind else set()
 

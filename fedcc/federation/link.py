@@ -1,5 +1,6 @@
 """The aggregator's end of the wire: parcels out, checked replies in, every value logged."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from flwr.serverapp import Grid
 from fedcc.errors import ProtocolError
 from fedcc.federation.messages import Exchange, Parcel, WireLog, advert_from_json, check_reply
 
-GRACE_SECONDS = 15.0  # for sites that come a little later than the first ones
+GRACE_SECONDS = 15.0  # for sites that come a little later, or were lost and may be back
 
 
 @dataclass
@@ -41,13 +42,21 @@ class Link:
         self.traffic = Traffic()
 
     def exchange(
-        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+        self,
+        kind: Exchange,
+        round_number: int,
+        requests: Mapping[int, tuple[str, Parcel]],
+        patience: float = math.inf,
     ) -> dict[str, Parcel]:
         """Send one request to each node and return the sound replies by site; see `each_reply`."""
-        return dict(self.each_reply(kind, round_number, requests))
+        return dict(self.each_reply(kind, round_number, requests, patience))
 
     def each_reply(
-        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+        self,
+        kind: Exchange,
+        round_number: int,
+        requests: Mapping[int, tuple[str, Parcel]],
+        patience: float = math.inf,
     ) -> Iterator[tuple[str, Parcel]]:
         """Send one request to each node; yield site and reply of each sound one, as they come.
 
@@ -55,7 +64,10 @@ class Link:
             kind: which exchange.
             round_number: for the wire log; 0 before the first round.
             requests: node id to site name and request.
+            patience: seconds after which a reply counts as none, if they are fewer than those of
+                every exchange.
         """
+        timeout = min(self._timeout, patience)
         messages: list[Message] = []
         sites: dict[str | None, str] = {}
         for node, (_, parcel) in requests.items():
@@ -63,14 +75,14 @@ class Link:
                 parcel.to_record(),
                 node,
                 f"query.{kind}",
-                ttl=self._timeout,
+                ttl=timeout,
                 group_id=str(round_number),
             )
             messages.append(message)
             self.traffic.down += parcel.n_bytes
         grid = self._grid
         receive = grid.receive_each if isinstance(grid, PassingGrid) else grid.send_and_receive
-        for reply in receive(messages, timeout=self._timeout):
+        for reply in receive(messages, timeout=timeout):
             if not sites:  # messages have their ids now
                 sites = {
                     message.metadata.message_id: requests[message.metadata.dst_node_id][0]

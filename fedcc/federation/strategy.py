@@ -18,7 +18,7 @@ from fedcc.federation.attempt import Attempt
 from fedcc.federation.catching_up import ask, find_absent, hand_over
 from fedcc.federation.closed_round import closed_parcel
 from fedcc.federation.epoch_setup import begin_epoch, enough, set_up
-from fedcc.federation.link import Link, Traffic
+from fedcc.federation.link import GRACE_SECONDS, Link, Traffic
 from fedcc.federation.messages import Parcel, WireLog
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import FederationSettings
@@ -114,7 +114,8 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
     """Return the cohort of an attempt, after beginning an epoch where one is due.
 
     Lost sites are asked again: asking costs nothing, while an attempt that fails costs everybody a
-    charge. One that is back but has no part in the epoch brings a new one about.
+    charge. One that hangs is not waited for as long as in the exchanges of a round. One that is
+    back but has no part in the epoch brings a new one about.
     """
     plan, record = aggregator.plan, aggregator.epoch
     attempt = aggregator.store.next_attempt(round_number)
@@ -125,7 +126,8 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
         if site not in aggregator.present and site not in aggregator.declined
     }
     back = find_absent(link, aggregator)
-    for site, reply in (link.exchange("join", round_number, lost) if lost else {}).items():
+    replies = link.exchange("join", round_number, lost, GRACE_SECONDS) if lost else {}
+    for site, reply in replies.items():
         try:
             epoch, applied = reply.number("epoch"), reply.number("rounds_applied")
         except ProtocolError:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -66,18 +67,28 @@ class LocalLink:
     refusals: list[tuple[Exchange, str, FedccError]] = field(default_factory=list)
     requests: list[tuple[Exchange, str, Parcel]] = field(default_factory=list)
     replies: list[tuple[Exchange, str, Parcel]] = field(default_factory=list)
+    patience: list[tuple[Exchange, float]] = field(default_factory=list)
     traffic: Traffic = field(default_factory=Traffic)
 
     def exchange(
-        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+        self,
+        kind: Exchange,
+        round_number: int,
+        requests: Mapping[int, tuple[str, Parcel]],
+        patience: float = math.inf,
     ) -> dict[str, Parcel]:
         """Answer as `Link.exchange` does, over Flower's own records."""
-        return dict(self.each_reply(kind, round_number, requests))
+        return dict(self.each_reply(kind, round_number, requests, patience))
 
     def each_reply(
-        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+        self,
+        kind: Exchange,
+        round_number: int,
+        requests: Mapping[int, tuple[str, Parcel]],
+        patience: float = math.inf,
     ) -> Iterator[tuple[str, Parcel]]:
         """Answer as `Link.each_reply` does: a site is asked when what came before was taken."""
+        self.patience.append((kind, patience))
         names = list(self.sites)
         for node, (label, parcel) in requests.items():
             site = names[node]

@@ -1,6 +1,7 @@
 """Sites that were away come back to the very model; nobody in between reads or changes it."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from fedcc.errors import EnvelopeError, FedccError, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import RoundStore
 from fedcc.federation.catching_up import catch_up
 from fedcc.federation.epoch_setup import begin_epoch, set_up
+from fedcc.federation.link import GRACE_SECONDS
 from fedcc.federation.messages import Exchange, Parcel, bytes_map, hex_map
 from fedcc.federation.site_round import Site
 from fedcc.federation.strategy import RoundRecord, run_rounds
@@ -98,6 +100,16 @@ def test_a_site_that_was_away_when_a_run_was_resumed_rejoins_and_ends_with_the_s
     assert h.link.refusals == []
     assert [len(record.cohort) for record in records] == [4, 4]
     assert len(models(h)) == 1
+
+
+def test_a_lost_site_that_hangs_is_not_waited_for_as_long_as_the_others(house: Builder) -> None:
+    h = house("rounds=3")
+    h.link.is_lost = lambda kind, site: site == LOST
+    h.link.patience.clear()
+    run(h)
+
+    waited = {kind: {p for k, p in h.link.patience if k == kind} for kind in ("join", "sign")}
+    assert waited == {"join": {GRACE_SECONDS}, "sign": {math.inf}}
 
 
 def test_a_run_is_not_resumed_with_fewer_sites_than_the_plan_needs(house: Builder) -> None:

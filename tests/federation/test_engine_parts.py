@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import os
 import subprocess
 import sys
@@ -378,6 +379,26 @@ def test_a_wait_for_nodes_ends_soon_after_the_least_are_there(
     link.wait_for_nodes(wanted, 60.0, least)
 
     assert grid.now == pytest.approx(until, abs=0.2)
+
+
+@pytest.mark.parametrize(("patience", "seconds"), [(math.inf, 60.0), (15.0, 15.0), (90.0, 60.0)])
+def test_patience_shortens_the_time_of_an_exchange_and_its_messages(
+    patience: float, seconds: float
+) -> None:
+    sent: list[tuple[float, float | None]] = []
+
+    class Deaf:
+        def send_and_receive(
+            self, messages: Iterable[Message], *, timeout: float | None = None
+        ) -> list[Message]:
+            sent.extend((message.metadata.ttl, timeout) for message in messages)
+            return []
+
+    flower_compat.enter_run()
+    link = Link(Deaf(), None, 60.0)  # type: ignore[arg-type]
+
+    assert link.exchange("join", 1, {7: ("site-1", Parcel({}))}, patience) == {}
+    assert sent == [(seconds, seconds)]
 
 
 DETACHED = """

@@ -1,6 +1,7 @@
 """A whole installation in one process: real sites with their files, messages handed over."""
 
 import contextlib
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +78,11 @@ class Workers:
         return self._open[site]
 
     def exchange(
-        self, kind: Exchange, round_number: int, requests: Mapping[int, tuple[str, Parcel]]
+        self,
+        kind: Exchange,
+        round_number: int,
+        requests: Mapping[int, tuple[str, Parcel]],
+        patience: float = math.inf,
     ) -> dict[str, Parcel]:
         """Answer as `Link.exchange` does."""
         return dict(self.each_reply(kind, round_number, requests))
