@@ -16,6 +16,7 @@ still run, and nothing of the exception's text may be at the aggregator.
 import argparse
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -123,6 +124,25 @@ def play_all(
     return failed
 
 
+def by_fault(lines: Sequence[str]) -> list[str]:
+    """Return a table of median and worst times of each fault, from the lines of the drills."""
+    times: dict[str, list[list[float]]] = {}
+    for line in lines:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 8 and cells[0] in FAULTS:
+            seen = times.setdefault(cells[0], [[], [], []])
+            for column, cell in zip(seen, cells[2:5], strict=True):
+                column += [float(cell)] if cell else []
+    table = [
+        "| fault | drills | noticed, s | next round, s | all sites, s |",
+        "|---|---|---|---|---|",
+    ]
+    for fault, columns in times.items():
+        found = [f"{statistics.median(c):.1f} ({max(c):.1f})" if c else "" for c in columns]
+        table.append(f"| {fault} | {len(columns[1])} | {' | '.join(found)} |")
+    return ["Median (worst) of each fault:", "", *table]
+
+
 def main() -> None:
     """Run the drills and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -148,8 +168,14 @@ def main() -> None:
             faults = [fault for fault in args.faults if allowed.allows(fault)]
             played = [faults[i % len(faults)] for i in range(args.drills or len(faults))]
             failed = play_all(drill, played, args, lines)
-    lines += ["", f"{len(played) - failed} of {len(played)} drills ended well"]
-    print("\n".join(lines[-2:]))
+    closing = [
+        "",
+        f"{len(played) - failed} of {len(played)} drills ended well",
+        "",
+        *by_fault(lines),
+    ]
+    print("\n".join(closing))
+    lines += closing
     args.out.parent.mkdir(exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n")
     if failed:
