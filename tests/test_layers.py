@@ -1,6 +1,8 @@
-"""The layers: a package imports from lower rows only, and some libraries have one user."""
+"""The layers: a package imports from lower rows only, and some libraries have few users."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +120,18 @@ def test_importing_fedcc_loads_no_heavy_library() -> None:
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "has_torch"),
+    [
+        ("fedcc.federation.service.run_queue", False),
+        ("fedcc.federation.flower_superlink", False),
+        ("fedcc.federation.service.site_worker", True),  # the question can be answered with yes
+    ],
+)
+def test_an_aggregator_never_loads_what_trains_models(module: str, has_torch: bool) -> None:
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split()[-1] == str(has_torch)

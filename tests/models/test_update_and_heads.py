@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from fedcc.models.heads import (
-    HeadShape,
     build_module,
-    initial_parameters,
     load_flat,
     named_tensors,
     parameter_count,
 )
+from fedcc.models.shapes import HeadShape, initial_parameters
 from fedcc.models.update import ModelState, UpdateRule, apply_gradient_sum, apply_sum
 
 MLP = HeadShape(n_features=3, hidden=4, n_outputs=1)

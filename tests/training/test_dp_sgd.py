@@ -8,12 +8,11 @@ import torch
 from opacus.grad_sample import GradSampleModule
 
 from fedcc.models.heads import (
-    HeadShape,
     build_module,
-    initial_parameters,
     load_flat,
     parameter_count,
 )
+from fedcc.models.shapes import HeadShape, initial_parameters
 from fedcc.training.dp_sgd import NORM_SLACK, ClassSums, ClippedGradients
 
 LINEAR = HeadShape(n_features=12, hidden=0, n_outputs=1)
