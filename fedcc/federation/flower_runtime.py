@@ -78,13 +78,14 @@ def serve_tasks(
     answer: Answer,
     poll: float,
     tick: Callable[[], None] = _nothing,
-    dropped: Callable[[], None] = _nothing,
+    dropped: Callable[[str], None] = lambda error: None,
 ) -> None:
     """Take a SuperNode's messages for ever and answer them with code of this installation.
 
     The app bundle that came with a run is dropped unread. An exception of `answer` leaves the site
-    as an error without text. A task that the SuperNode withdraws, because its run ended or the
-    SuperLink was started again, is dropped; Flower's own client would end this process.
+    as an error without text. A task whose reply the SuperNode no longer takes, because its time is
+    up, its run ended or the SuperLink was started again, is dropped; Flower's own client would end
+    this process.
 
     Args:
         address: the SuperNode's runtime API on loopback, `host:port`.
@@ -92,7 +93,7 @@ def serve_tasks(
         answer: called with each message and its context.
         poll: seconds between two looks for a message.
         tick: called before each look.
-        dropped: called after a task was withdrawn.
+        dropped: called with the class of the error after a task was dropped.
     """
     retry_pulls_sooner(poll)
     queue = _connect(
@@ -109,12 +110,8 @@ def serve_tasks(
             task = _connect(address, RuntimeTokenHttpInterceptor(got.token), one_task=True)
             try:
                 _serve_task(task, answer)
-            except RunNotRunningException:
-                dropped()
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code not in WITHDRAWN:
-                    raise
-                dropped()
+            except Exception as error:  # the run ended, its time was up, the SuperNode forgot it
+                dropped(type(error).__name__)
             finally:
                 task.close()
         else:

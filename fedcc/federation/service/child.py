@@ -103,7 +103,7 @@ def site(file: Path) -> None:
         worker.answer,
         settings.poll_seconds,
         lambda: places.ticks.tick("asked"),
-        lambda: events.emit("dropped", {"site": home.values.site}),
+        lambda error: events.emit("dropped", {"site": home.values.site, "error": error}),
     )
 
 

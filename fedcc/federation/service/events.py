@@ -30,7 +30,7 @@ EVENTS = frozenset(
         "run_ends",
         "refused",  # by this site
         "answered",  # an exchange, by this site
-        "dropped",  # a task that was withdrawn, by this site
+        "dropped",  # a task whose reply is no longer taken, by this site
         "closed_hours",
         "model",  # is complete
         "released",  # was a model, by enough sites
