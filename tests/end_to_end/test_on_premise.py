@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.processes,
     pytest.mark.timeout(600),
 ]  # four sites start, and two services are killed
-ROUNDS = 20  # so many that a killed site is back before the last of them
+ROUNDS = 14  # so many that a killed site is back before the last of them
 LOST = "site-4"
 
 HOSTILE = """
