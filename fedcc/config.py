@@ -123,8 +123,8 @@ def compose(
 ) -> dict[str, Any]:
     """Compose `configs/<name>.yaml` with the user's overrides into a plain, resolved dict.
 
-    What was composed once is composed again only if an override, a file of `config_dir` or the
-    environment is another; `configs/` itself comes with fedcc and is read once.
+    What was composed once is composed again only if an override, the content of a file in
+    `configs/` or `config_dir`, or the environment is another.
 
     Args:
         name: a primary config, for instance `"simulate"`.
@@ -137,38 +137,41 @@ def compose(
     given = _inputs(name, overrides, config_dir)
     if given is None:
         return _composed(name, overrides, config_dir)
-    if given not in _COMPOSED:
+    if given in _COMPOSED:
+        return copy.deepcopy(_COMPOSED[given])
+    values = _composed(name, overrides, config_dir)
+    if _inputs(name, overrides, config_dir) == given:  # no file changed meanwhile
         if len(_COMPOSED) >= MOST_COMPOSED:
             _COMPOSED.clear()
-        _COMPOSED[given] = _composed(name, overrides, config_dir)
-    return copy.deepcopy(_COMPOSED[given])
+        _COMPOSED[given] = copy.deepcopy(values)
+    return values
 
 
 MOST_COMPOSED = 100  # that are remembered
-MOST_FILES = 200  # of a `--config-dir` that is looked through for changes
+MOST_FILES = 200  # of a folder that is looked through for changes
 _COMPOSED: dict[bytes, dict[str, Any]] = {}
 
 
 def _inputs(name: str, overrides: Sequence[str], config_dir: Path | None) -> bytes | None:
     """Return a hash of all that a composition depends on, or `None` if that cannot be told."""
-    words = [name, *overrides]
-    parts = [str(config_root()), str(config_dir)]
+    own, parts = [name, *overrides], [str(config_root()), str(config_dir)]
     parts += [f"{key}={value}" for key, value in sorted(os.environ.items())]
-    if config_dir is not None:
-        if next(config_dir.glob("*/*/*/"), None) is not None:
+    for folder in (config_root(), *([] if config_dir is None else [config_dir])):
+        if next(folder.glob("*/*/*/"), None) is not None:
             return None  # deeper than the patterns see
         patterns = ("*.yaml", "*/*.yaml", "*/*/*.yaml")
-        files = sorted(file for pattern in patterns for file in config_dir.glob(pattern))
+        files = sorted(file for pattern in patterns for file in folder.glob(pattern))
         if len(files) > MOST_FILES:
             return None
         try:
-            words += [file.read_text(encoding="utf-8") for file in files]
+            texts = [file.read_text(encoding="utf-8") for file in files]
         except (OSError, UnicodeDecodeError):
             return None
-        parts += map(str, files)
-    if any("${now" in word or "hydra." in word for word in words):
+        parts += [*map(str, files), *texts]
+        own += texts if folder is config_dir else []
+    if any("${now" in word or "hydra." in word for word in own):
         return None
-    return hashlib.sha256("\0".join([*parts, *words]).encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256("\0".join([*parts, *own]).encode("utf-8", "surrogateescape")).digest()
 
 
 def _composed(name: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:

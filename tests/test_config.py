@@ -452,3 +452,22 @@ def test_a_refused_setting_is_refused_again(monkeypatch: pytest.MonkeyPatch) -> 
             config.compose("simulate", ["sitez=3"])
 
     assert len(seen) == 2
+
+
+def test_a_file_that_changes_while_it_is_composed_is_not_remembered(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, compose = mine / "federation" / "mine.yaml", config._composed
+    before = file.read_text()
+
+    def edited(*arguments: Any) -> dict[str, Any]:
+        file.write_text(before.replace("timeout_seconds: ", "timeout_seconds: 1", 1))
+        return compose(*arguments)
+
+    monkeypatch.setattr(config, "_COMPOSED", {})
+    monkeypatch.setattr(config, "_composed", edited)
+    while_edited = config.compose("simulate", ["federation=mine"], mine)
+    monkeypatch.setattr(config, "_composed", compose)
+    file.write_text(before)
+
+    assert config.compose("simulate", ["federation=mine"], mine) != while_edited
