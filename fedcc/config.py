@@ -148,7 +148,8 @@ def compose(
 
 
 MOST_COMPOSED = 100  # that are remembered
-MOST_FILES = 200  # of a folder that is looked through for changes
+MOST_FILES = 200  # in YAML, in a folder that is looked through for changes
+MOST_ENTRIES = 2000  # of that folder
 _COMPOSED: dict[bytes, dict[str, Any]] = {}
 
 
@@ -157,11 +158,8 @@ def _inputs(name: str, overrides: Sequence[str], config_dir: Path | None) -> byt
     own, parts = [name, *overrides], [str(config_root()), str(config_dir)]
     parts += [f"{key}={value}" for key, value in sorted(os.environ.items())]
     for folder in (config_root(), *([] if config_dir is None else [config_dir])):
-        if next(folder.glob("*/*/*/"), None) is not None:
-            return None  # deeper than the patterns see
-        patterns = ("*.yaml", "*/*.yaml", "*/*/*.yaml")
-        files = sorted(file for pattern in patterns for file in folder.glob(pattern))
-        if len(files) > MOST_FILES:
+        files = _yaml_files(folder)
+        if files is None:
             return None
         try:
             texts = [file.read_text(encoding="utf-8") for file in files]
@@ -172,6 +170,18 @@ def _inputs(name: str, overrides: Sequence[str], config_dir: Path | None) -> byt
     if any("${now" in word or "hydra." in word for word in own):
         return None
     return hashlib.sha256("\0".join([*parts, *own]).encode("utf-8", "surrogateescape")).digest()
+
+
+def _yaml_files(folder: Path) -> list[Path] | None:
+    """Return a folder's YAML files at any depth, or `None` if there is too much to look at."""
+    found: list[Path] = []
+    n_entries = 0
+    for place, folders, names in os.walk(folder, followlinks=True):
+        n_entries += len(folders) + len(names)
+        found += [Path(place, name) for name in names if name.endswith(".yaml")]
+        if n_entries > MOST_ENTRIES or len(found) > MOST_FILES:
+            return None
+    return sorted(found)
 
 
 def _composed(name: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:

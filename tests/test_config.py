@@ -426,17 +426,29 @@ def test_another_override_file_or_environment_is_composed_anew(
     assert len(seen) == 5
 
 
-@pytest.mark.parametrize("deep", ["a/b/c/d.yaml", "${now:%S}"])
+def test_a_file_counts_at_any_depth(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = composed_anew(monkeypatch)
+    deep = mine / "a" / "b" / "c" / "d.yaml"
+    deep.parent.mkdir(parents=True)
+    deep.write_text("{}")
+
+    for text in ("{}", "{x: 1}", "{x: 1}"):
+        deep.write_text(text)
+        config.compose("simulate", ["federation=mine"], mine)
+
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("what", ["MOST_FILES", "MOST_ENTRIES", "${now:%S}"])
 def test_what_cannot_be_compared_is_composed_every_time(
-    deep: str, mine: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = composed_anew(monkeypatch)
     overrides = ["federation=mine"]
-    if deep.endswith(".yaml"):
-        (mine / deep).parent.mkdir(parents=True)
-        (mine / deep).write_text("{}")
+    if what.startswith("MOST"):
+        monkeypatch.setattr(config, what, 0)
     else:
-        overrides.append(f"run.dir='{deep}'")
+        overrides.append(f"run.dir='{what}'")
 
     for _ in range(2):
         config.compose("simulate", overrides, mine)

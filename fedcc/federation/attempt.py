@@ -158,7 +158,7 @@ class Attempt:
                     "headers": hex_map({site: up.header for site, up in uploads.items()}),
                     "signatures": hex_map({site: up.signature for site, up in uploads.items()}),
                 },
-                {f"upload-{site}": upload.chunks for site, upload in uploads.items()},
+                {"uploads": [chunk for upload in uploads.values() for chunk in upload.chunks]},
             )
             reply = self._ask("verify", {verifier: request}).get(verifier)
             if reply is None:

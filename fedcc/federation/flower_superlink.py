@@ -36,6 +36,7 @@ from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_a
 from flwr.superlink.servicer.fleet import fleet_handlers
 
 from fedcc.federation.fleet_gate import FleetGate, LocalGate, News
+from fedcc.federation.flower_layers import whole_layers
 from fedcc.federation.flower_linkstate import use_prompt_link_state
 from fedcc.federation.flower_runs import node_number
 
@@ -117,7 +118,7 @@ def superlink_app(listeners: Listeners) -> FastAPI:
     if len(layers) - len(kept) != len(IDLE_LAYERS):
         raise RuntimeError("this version of Flower is not the one that fedcc is pinned to")
     use_prompt_link_state()
-    vars(superlink_main)["_get_middleware"] = lambda: kept
+    vars(superlink_main)["_get_middleware"] = lambda: whole_layers(kept)
     try:
         return superlink_main.create_app(_lifespan(listeners), SuperLinkLifespan)
     finally:

@@ -32,6 +32,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
 from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
+from fedcc.federation.flower_layers import whole_layers
 from fedcc.federation.flower_runtime import run_supernode
 from fedcc.federation.obstacles import Obstacles, clock_obstacle, connection_obstacle
 
@@ -227,7 +228,9 @@ def _hold_tasks() -> Callable[[], None]:
     held: list[_HeldTasks] = []
 
     def create_held_app(**arguments: Any) -> _HeldTasks:
-        held.append(_HeldTasks(create_app(**arguments)))
+        app = create_app(**arguments)
+        app.user_middleware = whole_layers(app.user_middleware)
+        held.append(_HeldTasks(app))
         return held[0]
 
     vars(runtime_main)["create_app"] = create_held_app

@@ -22,7 +22,7 @@ from fedcc.federation.closing import VERIFIED, check_cohort, check_proof, opened
 from fedcc.federation.epoch_record import EpochRecord
 from fedcc.federation.messages import Parcel, bytes_map, hex_list, names
 from fedcc.federation.run_plan import RunPlan
-from fedcc.federation.update_cipher import AggregateSum, PlainSum, expected_upload
+from fedcc.federation.update_cipher import AggregateSum, PlainSum, chunk_count, expected_upload
 from fedcc.privacy.ledger import Charge
 
 
@@ -125,10 +125,14 @@ class AttemptPart:
             # Parameters of its own key: nothing but signed coefficients is taken from the request.
             adder = AggregateSum(self.plan, contexts.parameter_bytes(self.record.key))
             attempt.total, attempt.added = adder.start(), 0
-        if tuple(headers) != attempt.survivors[attempt.added : attempt.added + len(headers)]:
+        chunks, size = request.parts("uploads"), chunk_count(self.plan)
+        wanted = attempt.survivors[attempt.added : attempt.added + len(headers)]
+        if tuple(headers) != wanted or len(chunks) != size * len(headers):
             raise EnvelopeError("an upload is missing, or there twice")
-        for site in headers:
-            attempt.total.take(self._checked_upload(site, headers, signatures, request))
+        for place, site in enumerate(headers):
+            own = chunks[place * size : (place + 1) * size]
+            envelope = Envelope(headers[site], signatures.get(site, b""), own)
+            attempt.total.take(self._checked_upload(site, envelope))
             attempt.added += 1
         if attempt.added < len(attempt.survivors):
             return Parcel({"signature": b""})
@@ -137,23 +141,13 @@ class AttemptPart:
             raise EnvelopeError("the aggregate is not the sum of the signed uploads")
         return Parcel({"signature": self.keys.sign(VERIFIED + transcript)})
 
-    def _checked_upload(
-        self,
-        site: str,
-        headers: Mapping[str, bytes],
-        signatures: Mapping[str, bytes],
-        request: Parcel,
-    ) -> list[bytes]:
+    def _checked_upload(self, site: str, envelope: Envelope) -> list[bytes]:
         signed = self.attempt.uploads or {}
-        if site not in signatures:
-            raise EnvelopeError("an upload is missing")
-        if hashlib.sha256(headers[site]).digest() != signed[site]:
+        if hashlib.sha256(envelope.header).digest() != signed[site]:
             raise EnvelopeError("an upload is not the one that was signed for")
-        chunks = request.chunks.get(f"upload-{site}", [])
-        envelope = Envelope(headers[site], signatures[site], chunks)
         expected = expected_upload(self.plan, site, self.attempt.entry, self.record.key_id)
         open_upload(envelope, self.identities[site], expected)
-        return chunks
+        return envelope.chunks
 
     def unmask(self, request: Parcel) -> Parcel:
         """Open this site's seeds and give its shares of the dropouts' mask keys, once.

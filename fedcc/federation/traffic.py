@@ -198,7 +198,7 @@ def _verify_load(
                 "headers": hex_map({site: upload.header for site, upload in uploads.items()}),
                 "signatures": hex_map({site: up.signature for site, up in uploads.items()}),
             },
-            {site: upload.chunks for site, upload in uploads.items()},
+            {"uploads": [chunk for upload in uploads.values() for chunk in upload.chunks]},
         )
         signature = SIGNATURE if batch[-1] == cohort[-1] else b""
         load += Load(Parcel({"signature": signature}).n_bytes, request.n_bytes)

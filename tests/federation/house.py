@@ -216,7 +216,7 @@ class House:
                 "headers": hex_map({s: r.raw("header") for s, r in replies.items()}),
                 "signatures": hex_map({s: r.raw("signature") for s, r in replies.items()}),
             },
-            {f"upload-{s}": r.chunks["update"] for s, r in replies.items()},
+            {"uploads": [chunk for reply in replies.values() for chunk in reply.chunks["update"]]},
         )
 
     def verified(self, entry: MaskEntry, replies: Mapping[str, Parcel]) -> bytes:

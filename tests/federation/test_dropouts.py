@@ -1,5 +1,6 @@
 """Sites that vanish at any step: the exact sum of the survivors, or nothing at all."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -351,8 +352,8 @@ def test_uploads_go_to_the_verifier_in_messages_of_bounded_size(
 
     assert closed is not None
     sent = [request for kind, _, request in h.link.requests if kind == "verify"]
-    assert [sorted(request.chunks) for request in sent] == [
-        [f"upload-{site}"] for site in closed.survivors
+    assert [tuple(json.loads(request.text("headers"))) for request in sent] == [
+        (site,) for site in closed.survivors
     ]
     assert decoded(h, closed, applied).any()
 

@@ -256,14 +256,18 @@ def test_a_verifier_takes_only_the_uploads_that_were_signed_for(house: Build) ->
     replies = h.uploads(entry)
     h.sign(h.sign_request(entry, replies), NAMES)
     request = h.verify_request(entry, replies)
-    chunk = replies["site-2"].chunks["update"][0]
-    swapped = {**request.chunks, "upload-site-2": [chunk[:-1] + bytes([chunk[-1] ^ 1])]}
+    chunks = request.chunks["uploads"]
+    second = len(chunks) // len(NAMES)  # the first chunk of the second site
+    altered = chunks[second][:-1] + bytes([chunks[second][-1] ^ 1])
     headers = {**json.loads(request.text("headers"))}
     missing = json.dumps({site: headers[site] for site in NAMES[1:]})
 
     for wrong in (
-        Parcel(request.fields, swapped),
-        Parcel(request.fields, {}),
+        Parcel(request.fields, {"uploads": [*chunks[:second], altered, *chunks[second + 1 :]]}),
+        Parcel(request.fields, {"uploads": [*chunks[second:], *chunks[:second]]}),
+        Parcel(request.fields, {"uploads": chunks[:-1]}),
+        Parcel(request.fields, {"uploads": [*chunks, chunks[-1]]}),
+        Parcel(request.fields, {"uploads": []}),
         Parcel({**request.fields, "headers": missing}, request.chunks),
         Parcel(
             {**request.fields, "signatures": hex_map(dict.fromkeys(NAMES, bytes(64)))},
@@ -277,6 +281,8 @@ def test_a_verifier_takes_only_the_uploads_that_were_signed_for(house: Build) ->
 def batches_of(request: Parcel, *groups: tuple[str, ...]) -> list[Parcel]:
     """Return a request to verify in parts."""
     headers, signatures = (json.loads(request.text(n)) for n in ("headers", "signatures"))
+    chunks, size = request.chunks["uploads"], len(request.chunks["uploads"]) // len(headers)
+    own = {site: chunks[i * size : (i + 1) * size] for i, site in enumerate(headers)}
     return [
         Parcel(
             {
@@ -284,7 +290,7 @@ def batches_of(request: Parcel, *groups: tuple[str, ...]) -> list[Parcel]:
                 "headers": json.dumps({site: headers[site] for site in group}),
                 "signatures": json.dumps({site: signatures[site] for site in group}),
             },
-            {f"upload-{site}": request.chunks[f"upload-{site}"] for site in group},
+            {"uploads": [chunk for site in group for chunk in own[site]]},
         )
         for group in groups
     ]
