@@ -24,7 +24,7 @@ from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest
 from flwr.supercore import heartbeat
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.retry import http_retry
+from flwr.supercore.retry import RetryInvoker, http_retry
 from flwr.supernode import fleet_http_connection
 from flwr.supernode import main as runtime_main
 from flwr.supernode.fleet_http_client import FleetHttpClient
@@ -178,6 +178,40 @@ def hasten(node: NodeSettings) -> None:
     )
 
 
+def wait_for_obstacles(address: str, told: Obstacles) -> None:
+    """Let the node in this process try again once a certificate or a proxy keeps it from sending.
+
+    Flower gives up at once, and drops a reply that it was about to send; everybody else would wait
+    for it until its time is up. Whoever proves to be somebody else is given up as before.
+
+    Args:
+        address: `host:port` of the aggregator.
+        told: hears what is waited for.
+    """
+    make = vars(fleet_http_connection)["make_simple_http_retry_invoker"]
+
+    def made() -> RetryInvoker:
+        again: RetryInvoker = make()
+        gives_up, recoverable = again.should_giveup, again.recoverable_exceptions
+        if gives_up is None or not isinstance(recoverable, tuple):
+            raise RuntimeError("this version of Flower is not the one that fedcc is pinned to")
+
+        def is_final(error: Exception) -> bool:
+            if isinstance(error, httpx.ProxyError):
+                return not told.about(connection_obstacle(error, address))
+            if not gives_up(error):
+                return False
+            if not isinstance(error, httpx.TransportError):
+                return True
+            return not told.about(connection_obstacle(error, address))
+
+        again.should_giveup = is_final
+        again.recoverable_exceptions = (*recoverable, httpx.ProxyError)
+        return again
+
+    vars(fleet_http_connection)["make_simple_http_retry_invoker"] = made
+
+
 def run_node(
     node: NodeSettings, contact: Callable[[], None], tell: Callable[[str], None] = _nobody_listens
 ) -> None:
@@ -193,6 +227,7 @@ def run_node(
     """
     sign_off(node, tell)
     hasten(node)
+    wait_for_obstacles(node.address, Obstacles(tell, time.monotonic))
     _watch(node, contact)
     sys.argv = ["flower-supernode", "--superlink", node.address]
     sys.argv += ["--root-certificates", str(node.ca)]

@@ -18,6 +18,7 @@ PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.serverapp", "flwr.serverapp.strate
 # Modules whose own globals are replaced, and the names in them.
 REPLACED = {
     ("flwr.supernode.fleet_http_connection", "HEARTBEAT_DEFAULT_INTERVAL"),
+    ("flwr.supernode.fleet_http_connection", "make_simple_http_retry_invoker"),
     ("flwr.supercore.heartbeat", "HEARTBEAT_DEFAULT_INTERVAL"),
     ("flwr.supercore.heartbeat", "HEARTBEAT_CALL_TIMEOUT"),
     ("flwr.supercore.heartbeat", "exponential"),
