@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fedcc.crypto import shamir
 from fedcc.crypto.keys import ChannelKey, MaskKey, SiteKeys, verify_signature
@@ -52,7 +53,7 @@ class Epoch:
         if self.n_excess and not self.shared:
             raise ProtocolError("excess noise needs shared entries")
 
-    @property
+    @cached_property
     def digest(self) -> bytes:
         """SHA-256 of all parts."""
         place = (self.number, self.first_entry, self.n_entries, self.n_excess, self.shared)

@@ -17,7 +17,7 @@ from fedcc.crypto.keys import verify_signature
 from fedcc.crypto.masks import MaskEntry, hash_chunks, transcript_hash
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError
 from fedcc.federation.aggregation import Aggregator
-from fedcc.federation.closed_round import ClosedRound, closed_parcel
+from fedcc.federation.closed_round import ClosedRound, closed_parcels
 from fedcc.federation.closing import (
     VERIFIED,
     is_committed,
@@ -86,11 +86,8 @@ class Attempt:
         entry, aggregator = self.entry, self.aggregator
         total = aggregator.adder.start()
         fields = {**self._place(), "entry": entry.number, "cohort": json.dumps(entry.cohort)}
-        replies = self._replies(
-            "upload",
-            {site: closed_parcel(aggregator.missing_rounds(site), fields) for site in entry.cohort},
-        )
-        for site, reply in replies:
+        missing = {site: aggregator.missing_rounds(site) for site in entry.cohort}
+        for site, reply in self._replies("upload", closed_parcels(missing, fields)):
             try:
                 header, envelope = aggregator.take_upload(site, entry, reply)
                 started = time.perf_counter()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedcc.errors import ProtocolError
 from fedcc.federation.messages import Parcel, bytes_map, hex_map, names
@@ -81,6 +81,25 @@ def closed_parcel(
     return Parcel({**fields, "closed": proofs}, {**(chunks or {}), **aggregates})
 
 
+def closed_parcels(
+    rounds: Mapping[str, Sequence[ClosedRound]], fields: Mapping[str, str | int | bytes]
+) -> dict[str, Parcel]:
+    """Return such a request for each site; sites that are given the same rounds share one.
+
+    Args:
+        rounds: for each site.
+        fields: of all requests.
+    """
+    made: dict[tuple[int, ...], Parcel] = {}
+    found = {}
+    for site, given in rounds.items():
+        numbers = tuple(closed.round_number for closed in given)
+        if numbers not in made:
+            made[numbers] = closed_parcel(given, fields)
+        found[site] = made[numbers]
+    return found
+
+
 def closed_rounds(request: Parcel) -> list[ClosedRound]:
     """Read the closed rounds of a request, in the order in which they are to be applied.
 
@@ -93,6 +112,6 @@ def closed_rounds(request: Parcel) -> list[ClosedRound]:
         raise ProtocolError("the closed rounds cannot be read") from None
     rounds = [ClosedRound.from_proof(proof, []) for proof in proofs]
     return [
-        ClosedRound.from_proof(proof, request.chunks.get(f"aggregate-{closed.round_number}", []))
-        for proof, closed in zip(proofs, rounds, strict=True)
+        replace(closed, aggregate=request.chunks.get(f"aggregate-{closed.round_number}", []))
+        for closed in rounds
     ]

@@ -14,7 +14,7 @@ from fedcc.crypto.entries import Epoch, EpochAdvert, verify_adverts
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.catching_up import ask, catch_up, joined, run_fields
-from fedcc.federation.closed_round import closed_parcel
+from fedcc.federation.closed_round import closed_parcels
 from fedcc.federation.epoch_record import EpochRecord, planned_epoch
 from fedcc.federation.link import Link
 from fedcc.federation.messages import Parcel, advert_from_json, hex_map
@@ -118,9 +118,9 @@ def _advertised(
     place: Mapping[str, str | int | bytes],
 ) -> dict[str, EpochAdvert]:
     """Hand sites the rounds that they miss, and return the sound adverts that come back."""
-    requests = {site: closed_parcel(aggregator.missing_rounds(site), place) for site in sites}
+    missing = {site: aggregator.missing_rounds(site) for site in sites}
     found = {}
-    for site, reply in ask(link, aggregator, "advertise", requests).items():
+    for site, reply in ask(link, aggregator, "advertise", closed_parcels(missing, place)).items():
         try:
             advert = EpochAdvert.from_bytes(site, reply.raw("advert"), epoch)
             verify_adverts([advert], aggregator.identities, epoch)

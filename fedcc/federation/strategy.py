@@ -16,7 +16,7 @@ from fedcc.errors import BudgetExceeded, Interrupted, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import Aggregator, RoundStore
 from fedcc.federation.attempt import Attempt
 from fedcc.federation.catching_up import ask, find_absent, hand_over
-from fedcc.federation.closed_round import closed_parcel
+from fedcc.federation.closed_round import closed_parcels
 from fedcc.federation.epoch_setup import begin_epoch, enough, set_up
 from fedcc.federation.link import GRACE_SECONDS, Link, Traffic
 from fedcc.federation.messages import Parcel, WireLog
@@ -162,12 +162,12 @@ def _finish(link: Link, aggregator: Aggregator) -> None:
         TooFewSites: if fewer than n_min sites hold the complete model afterwards.
     """
     last, store = aggregator.store.last_closed, aggregator.store
-    requests = {
-        site: closed_parcel(aggregator.missing_rounds(site), {})
+    missing = {
+        site: aggregator.missing_rounds(site)
         for site in aggregator.plan.sites
         if site in aggregator.took_part and aggregator.can_follow(site)
     }
-    for site, reply in ask(link, aggregator, "finish", requests).items():
+    for site, reply in ask(link, aggregator, "finish", closed_parcels(missing, {})).items():
         try:
             aggregator.applied[site] = reply.number("rounds_applied")
         except ProtocolError:
