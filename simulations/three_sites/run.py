@@ -8,7 +8,7 @@ aggregator run` and `fedcc site run`: TLS, node keys, signed plan, each site's o
 ledger. The namespaces have addresses of their own on one bridge and no other way out; where they
 are not allowed the script says so and uses loopback, as with `--loopback`. Afterwards `fedcc
 predict` scores the model of each site on the customers kept aside. With `--compare N`, N
-simulations of the same plan follow.
+simulations of the same plan follow, each with noise of its own.
 """
 
 import argparse
@@ -135,8 +135,9 @@ def main() -> None:
         models = {(folder / "model.safetensors").read_bytes() for folder in folders}
         if len(models) != 1:
             raise SystemExit("the sites hold different models")
-        for site, folder in zip(SITES, folders, strict=True):
-            print(f"{site}: AUC {score(root, folder):.4f}, model equal to the others' to the bit")
+        found = [score(root, folder) for folder in folders]
+        for site, area in zip(SITES, found, strict=True):
+            print(f"{site}: AUC {area:.4f}, model equal to the others' to the bit")
         spread = []
         for number in range(args.compare):
             simulated = root / f"simulated-{number}"
@@ -149,6 +150,12 @@ def main() -> None:
         if spread:
             listed = ", ".join(f"{value:.4f}" for value in sorted(spread))
             print(f"simulations of the same plan: AUC {listed}")
+        if len(spread) > 1:
+            mean, deviation = float(np.mean(spread)), float(np.std(spread, ddof=1))
+            away = (found[0] - mean) / deviation
+            print(
+                f"their mean {mean:.4f}; the sites' model is {away:+.1f} of their standard deviations away"
+            )
 
 
 if __name__ == "__main__":
