@@ -154,7 +154,7 @@ def main() -> None:
             mean, deviation = float(np.mean(spread)), float(np.std(spread, ddof=1))
             away = (found[0] - mean) / deviation
             print(
-                f"their mean {mean:.4f}; the sites' model is {away:+.1f} of their standard deviations away"
+                f"their mean {mean:.4f}; the sites' model is {away:+.1f} standard deviations away"
             )
 
 
