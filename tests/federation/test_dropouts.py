@@ -1,5 +1,6 @@
 """Sites that vanish at any step: the exact sum of the survivors, or nothing at all."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from fedcc.crypto.masks import MaskEntry, hash_chunks
 from fedcc.errors import EnvelopeError
 from fedcc.federation import closing
 from fedcc.federation.attempt import Attempt
-from fedcc.federation.closed_round import ClosedRound
+from fedcc.federation.closed_round import ClosedRound, closed_parcels, closed_rounds
 from fedcc.federation.kept_uploads import KeptUploads
 from fedcc.federation.messages import Exchange, Parcel
 from fedcc.federation.site_parts import AppliedNote, UploadNote
@@ -438,3 +439,15 @@ def test_an_upload_that_changed_on_disk_is_not_opened(
     with pytest.raises(InvalidTag):
         attempt(h)
     assert not [kind for kind, _, _ in h.link.requests if kind == "unmask"]
+
+
+def test_sites_that_miss_the_same_rounds_are_sent_one_and_the_same_request(house: Builder) -> None:
+    first = attempt(house(n_sites=4))
+    assert first is not None
+    second = dataclasses.replace(first, round_number=2)
+    missing = {"site-1": [first], "site-2": [first, second], "site-3": [first], "site-4": []}
+
+    requests = closed_parcels(missing, {"round": 3})
+
+    assert requests["site-1"] is requests["site-3"]
+    assert {site: closed_rounds(request) for site, request in requests.items()} == missing
