@@ -17,16 +17,15 @@ import signal
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from _drill import SPEC, Drill  # noqa: E402
+from _memory import Memory  # noqa: E402
 from _stock_flower import stock_flower  # noqa: E402
 
 RESULTS = Path(__file__).parent.parent / "results"
-SAMPLED = 1.0  # seconds between two looks at memory, which take time from the rounds
 AT_ONCE = 3  # sites that start together; more would only wait for the processor
 
 CLIENT = """\
@@ -71,48 +70,6 @@ def main(grid, context):
     pathlib.Path(RESULT + ".new").write_text(json.dumps(note))
     pathlib.Path(RESULT + ".new").rename(RESULT)
 """
-
-
-class Memory:
-    """The most that a process and its descendants held together, sampled while open."""
-
-    def __init__(self, process: int) -> None:
-        """Watch a process from now on."""
-        self._process, self.peak = process, 0.0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(SAMPLED):
-            self.peak = max(self.peak, sum(map(_megabytes, _descendants(self._process))))
-
-    def close(self) -> float:
-        """Stop; return the peak in megabytes."""
-        self._ended.set()
-        self._thread.join()
-        return self.peak
-
-
-def _descendants(process: int) -> list[int]:
-    found, left = [], [process]
-    while left:
-        each = left.pop()
-        found.append(each)
-        for task in Path(f"/proc/{each}/task").glob("*/children"):
-            try:
-                left += map(int, task.read_text().split())
-            except OSError:
-                continue
-    return found
-
-
-def _megabytes(process: int) -> float:
-    try:
-        text = Path(f"/proc/{process}/smaps_rollup").read_text()
-        return int(text.split("\nPss:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        return 0.0
 
 
 def fedcc_rounds(drill: Drill) -> tuple[list[float], float]:
