@@ -8,14 +8,13 @@ stand in `configs/` alone, which also ships inside the wheel.
 import copy
 import dataclasses
 import difflib
-import hashlib
-import os
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from fedcc.config_inputs import inputs_hash
 from fedcc.errors import ConfigError
 
 Schema = TypeVar("Schema")
@@ -134,13 +133,14 @@ def compose(
     Raises:
         ConfigError: for an unknown key, option or file, with the nearest match.
     """
-    given = _inputs(name, overrides, config_dir)
+    folders = (config_root(), *([] if config_dir is None else [config_dir]))
+    given = inputs_hash(name, overrides, folders)
     if given is None:
         return _composed(name, overrides, config_dir)
     if given in _COMPOSED:
         return copy.deepcopy(_COMPOSED[given])
     values = _composed(name, overrides, config_dir)
-    if _inputs(name, overrides, config_dir) == given:  # no file changed meanwhile
+    if inputs_hash(name, overrides, folders) == given:  # no file changed meanwhile
         if len(_COMPOSED) >= MOST_COMPOSED:
             _COMPOSED.clear()
         _COMPOSED[given] = copy.deepcopy(values)
@@ -148,40 +148,7 @@ def compose(
 
 
 MOST_COMPOSED = 100  # that are remembered
-MOST_FILES = 200  # in YAML, in a folder that is looked through for changes
-MOST_ENTRIES = 2000  # of that folder
 _COMPOSED: dict[bytes, dict[str, Any]] = {}
-
-
-def _inputs(name: str, overrides: Sequence[str], config_dir: Path | None) -> bytes | None:
-    """Return a hash of all that a composition depends on, or `None` if that cannot be told."""
-    own, parts = [name, *overrides], [str(config_root()), str(config_dir)]
-    parts += [f"{key}={value}" for key, value in sorted(os.environ.items())]
-    for folder in (config_root(), *([] if config_dir is None else [config_dir])):
-        files = _yaml_files(folder)
-        if files is None:
-            return None
-        try:
-            texts = [file.read_text(encoding="utf-8") for file in files]
-        except (OSError, UnicodeDecodeError):
-            return None
-        parts += [*map(str, files), *texts]
-        own += texts if folder is config_dir else []
-    if any("${now" in word or "hydra." in word for word in own):
-        return None
-    return hashlib.sha256("\0".join([*parts, *own]).encode("utf-8", "surrogateescape")).digest()
-
-
-def _yaml_files(folder: Path) -> list[Path] | None:
-    """Return a folder's YAML files at any depth, or `None` if there is too much to look at."""
-    found: list[Path] = []
-    n_entries = 0
-    for place, folders, names in os.walk(folder, followlinks=True):
-        n_entries += len(folders) + len(names)
-        found += [Path(place, name) for name in names if name.endswith(".yaml")]
-        if n_entries > MOST_ENTRIES or len(found) > MOST_FILES:
-            return None
-    return sorted(found)
 
 
 def _composed(name: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:

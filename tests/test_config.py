@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcc import config
+from fedcc import config, config_inputs
 from fedcc.errors import ConfigError
 
 
@@ -439,14 +439,14 @@ def test_a_file_counts_at_any_depth(mine: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("what", ["MOST_FILES", "MOST_ENTRIES", "${now:%S}"])
+@pytest.mark.parametrize("what", ["MOST_FILES", "MOST_ENTRIES", "${now:%S}", "${ now:%S}"])
 def test_what_cannot_be_compared_is_composed_every_time(
     what: str, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = composed_anew(monkeypatch)
     overrides = ["federation=mine"]
     if what.startswith("MOST"):
-        monkeypatch.setattr(config, what, 0)
+        monkeypatch.setattr(config_inputs, what, 0)
     else:
         overrides.append(f"run.dir='{what}'")
 

@@ -84,6 +84,10 @@ def node_number(key: bytes) -> int:
     return int.from_bytes(hashlib.sha256(b"fedcc/node/v1" + key).digest()[:8], "big")
 
 
+def _nothing() -> None:
+    return None
+
+
 class SuperLink:
     """The SuperLink of this machine; a context manager that closes its connections."""
 
@@ -169,6 +173,7 @@ class SuperLink:
         poll: float,
         wait: float,
         on_lost: Callable[[int], None],
+        on_look: Callable[[], None] = _nothing,
     ) -> None:
         """Take a run that was started and carry it out with an app of this installation.
 
@@ -180,9 +185,10 @@ class SuperLink:
             poll: seconds between two looks for replies.
             wait: seconds within which the SuperLink must hand the run over.
             on_lost: called with the number of a node that was lost while a reply was awaited.
+            on_look: called before each look for replies.
 
         Raises:
-            TooFewSites: if it does not.
+            TimeoutError: if it does not; waiting longer helps nobody, starting it again does.
             Exception: whatever the app raises; the run is marked as failed.
         """
         retry_pulls_sooner(poll)
@@ -193,12 +199,18 @@ class SuperLink:
             )
             if not got.HasField("task"):
                 time.sleep(poll)
-            elif self._serve(got.token, run, app, poll, on_lost):
+            elif self._serve(got.token, run, app, poll, on_lost, on_look):
                 return
-        raise TooFewSites(f"the SuperLink did not hand over the run within {wait:g} seconds.")
+        raise TimeoutError(f"the SuperLink did not hand over the run within {wait:g} seconds")
 
     def _serve(
-        self, token: str, run: int, app: ServerApp, poll: float, on_lost: Callable[[int], None]
+        self,
+        token: str,
+        run: int,
+        app: ServerApp,
+        poll: float,
+        on_lost: Callable[[int], None],
+        on_look: Callable[[], None],
     ) -> bool:
         """Carry out the task of a token if it is that of the run; tell whether it was."""
         grid = HttpGrid(self._address, insecure=True, token=token)
@@ -215,7 +227,7 @@ class SuperLink:
             TaskIdentity.task_id, TaskIdentity.run_id = task.task_id, run
             TaskIdentity.node_id = context.node_id
             grid.set_run(run_from_proto(task.run))
-            app(PromptGrid(grid, poll, on_lost), context)
+            app(PromptGrid(grid, poll, on_lost, on_look), context)
             status, details = SubStatus.COMPLETED, ""
             return True
         finally:

@@ -5,8 +5,8 @@ which anybody who reaches them ships code or takes tasks (control, runtime). Her
 listens twice: on loopback with everything, and in public, under TLS, with those of the fleet's
 routes that an admitted node needs, and nothing else. Nodes are authenticated always; there is no
 way to switch that off. It starts no process of its own, so none can die unnoticed, and keeps its
-state in memory: what sites send is never on the aggregator's disk. A node's number comes from its
-key, so nodes go on where they were after a restart.
+state in memory: nothing that sites send is on the aggregator's disk in the clear. A node's number
+comes from its key, so nodes go on where they were after a restart.
 """
 
 from fedcc.federation import flower_compat  # isort: split

@@ -23,12 +23,14 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest
 from flwr.supercore import heartbeat
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.object_store import ObjectStore
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supercore.retry import RetryInvoker, http_retry
-from flwr.supernode import fleet_http_connection
+from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode import main as runtime_main
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+from flwr.supernode.nodestate import NodeState
 
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
 from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
@@ -212,6 +214,30 @@ def wait_for_obstacles(address: str, told: Obstacles) -> None:
     vars(fleet_http_connection)["make_simple_http_retry_invoker"] = made
 
 
+def forget_stale_replies() -> None:
+    """Let the node in this process send the reply to the message that it took last, and no other.
+
+    The site may have answered a message before the node could confirm it. If the SuperLink goes
+    away in between, Flower's node drops the message and keeps the reply. It would then send that
+    one after the next message, and from there on every reply one message late.
+    """
+    pull = vars(start_client_internal)["_pull_and_store_message"]
+
+    def pulled(*, state: NodeState, object_store: ObjectStore, receive: Any, **rest: Any) -> Any:
+        def receive_afresh() -> Any:
+            got = receive()
+            # Between two messages nothing is under way.
+            for stale in state.get_messages_legacy(is_reply=True):
+                answered = stale.metadata.reply_to_message_id
+                state.delete_messages(message_ids=[stale.metadata.message_id, answered])
+                object_store.delete(stale.metadata.message_id)
+            return got
+
+        return pull(state=state, object_store=object_store, receive=receive_afresh, **rest)
+
+    vars(start_client_internal)["_pull_and_store_message"] = pulled
+
+
 def run_node(
     node: NodeSettings, contact: Callable[[], None], tell: Callable[[str], None] = _nobody_listens
 ) -> None:
@@ -228,6 +254,7 @@ def run_node(
     sign_off(node, tell)
     hasten(node)
     wait_for_obstacles(node.address, Obstacles(tell, time.monotonic))
+    forget_stale_replies()
     _watch(node, contact)
     sys.argv = ["flower-supernode", "--superlink", node.address]
     sys.argv += ["--root-certificates", str(node.ca)]

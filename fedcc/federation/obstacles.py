@@ -7,6 +7,7 @@ meanwhile: the server has not proved who it is, or has not admitted the node.
 
 import re
 import ssl
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,14 +33,16 @@ class Obstacles:
         """
         self._tell, self._clock = tell, clock
         self._last, self._told_at = "", 0.0
+        self._lock = threading.Lock()  # a node's threads meet the same problem at once
 
     def about(self, problem: str) -> bool:
         """Tell of a problem unless it was just told; return whether there is one."""
         if not problem:
             return False
-        if problem != self._last or self._clock() - self._told_at > SECONDS_BETWEEN:
-            self._last, self._told_at = problem, self._clock()
-            self._tell(problem)
+        with self._lock:
+            if problem != self._last or self._clock() - self._told_at > SECONDS_BETWEEN:
+                self._last, self._told_at = problem, self._clock()
+                self._tell(problem)
         return True
 
 
@@ -105,9 +108,11 @@ def _not_reached(error: httpx.TransportError, address: str) -> str:
 
 
 def _is_refused(error: BaseException) -> bool:
-    """Tell whether the operating system made no connection; the other end never spoke."""
+    """Tell whether no connection was made, or it was cut; the other end proved nothing false."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return True  # closed before it had spoken to the end: a relay whose server is away
         if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):
             return True
         cause = cause.__cause__ or cause.__context__

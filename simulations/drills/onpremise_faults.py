@@ -73,7 +73,8 @@ def check(drill: Drill) -> str:
     if drill.outcome() != "completed":
         return f"outcome {drill.outcome()}"
     try:
-        drill.wait(lambda: len(drill.models()) >= 3, "the sites write their models", 30.0)
+        n_sites = len(drill.made.sites)
+        drill.wait(lambda: len(drill.models()) == n_sites, "every site writes its model", 60.0)
     except TimeoutError as error:
         return str(error)
     time.sleep(2.0)
@@ -150,11 +151,14 @@ def main() -> None:
     parser.add_argument("--sites", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS))
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    parser.add_argument("--seed", type=int, help="of order, moments and victims; drawn by default")
     parser.add_argument("--out", type=Path, default=RESULTS / "onpremise_faults.txt")
     args = parser.parse_args()
+    if args.seed is None:
+        args.seed = random.SystemRandom().randrange(1 << 16)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # services and namespaces end too
     lines = [f"$ python simulations/drills/onpremise_faults.py {' '.join(sys.argv[1:])}".strip()]
+    lines += ["", f"seed {args.seed}"]
     lines += [
         "",
         "| fault | at | noticed, s | next round, s | all sites, s | void | models at | verdict |",
@@ -166,6 +170,7 @@ def main() -> None:
         drill = Drill.prepare(Path(folder) / "drill", args.sites, args.rounds, places)
         with prepared(drill) as allowed:
             faults = [fault for fault in args.faults if allowed.allows(fault)]
+            random.Random(args.seed).shuffle(faults)
             played = [faults[i % len(faults)] for i in range(args.drills or len(faults))]
             failed = play_all(drill, played, args, lines)
     closing = [

@@ -17,6 +17,7 @@ from fedcc.deployment.node_list import admitted_nodes
 from fedcc.deployment.requests import read_request, request_file
 from fedcc.deployment.site_setup import init_site, install, rotate_site
 from fedcc.errors import ConfigError, EnvelopeError, FedccError, ProtocolError
+from fedcc.federation.service.child import admitted_keys
 from fedcc.privacy.policy import load_policy
 
 
@@ -300,6 +301,12 @@ def test_a_key_dropped_into_the_folder_of_nodes_admits_nobody(made: Installation
 
     with pytest.raises(ProtocolError, match="names no such node"):
         admitted_nodes(made.hub)
+    with pytest.raises(ProtocolError, match="names no such node"):
+        admitted_keys(made.hub)  # that the SuperLink is fed from
+
+
+def test_the_superlink_is_fed_the_keys_of_all_admitted_sites(made: Installation) -> None:
+    assert set(admitted_keys(made.hub)) == set(made.sites)
 
 
 def test_a_node_key_that_was_exchanged_is_noticed(made: Installation) -> None:

@@ -325,6 +325,19 @@ def test_a_prompt_grid_returns_what_is_there_when_the_time_is_up() -> None:
     assert 0.2 <= time.monotonic() - started < 2.0
 
 
+def test_a_caller_is_told_of_every_look_for_replies_so_that_waiting_is_not_being_stuck() -> None:
+    silent = InProcessGrid(sites_app.client_app(), 2, offline=lambda index, message: index == 1)
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(time.monotonic())
+
+    exchange(PromptGrid(silent, poll=0.01, on_look=look), timeout=0.2)
+
+    assert len(looks) >= 5
+    assert looks[-1] - looks[0] > 0.1
+
+
 def test_a_reply_is_passed_on_while_others_are_awaited() -> None:
     silent = InProcessGrid(sites_app.client_app(), 2, offline=lambda index, message: index == 1)
     grid = PromptGrid(silent, poll=0.01)

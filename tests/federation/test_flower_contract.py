@@ -6,12 +6,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from flwr.common import constant
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
+from flwr.supercore import heartbeat
+from flwr.supercore.retry import http_retry
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.supernode import fleet_http_connection, start_client_internal
+from flwr.supernode import main as runtime_main
 
-from fedcc.federation import flower_compat, flower_runs, flower_superlink, flower_supernode
+from fedcc.federation import (
+    flower_compat,
+    flower_layers,
+    flower_runs,
+    flower_superlink,
+    flower_supernode,
+)
+from fedcc.federation.service.settings import service_settings
 
 FEDERATION = Path(flower_compat.__file__).parent
 LISTENERS = flower_superlink.Listeners(
@@ -69,6 +80,70 @@ def test_the_layers_that_translate_and_authenticate_are_kept() -> None:
     assert {"NodeAuthMiddleware", "ProtobufTranslationMiddleware"} <= kept
     assert "ControlAuthenticationMiddleware" in kept
     assert not kept & flower_superlink.IDLE_LAYERS
+
+
+def test_every_layer_that_is_kept_passes_whole_messages_on() -> None:
+    for layer in flower_superlink.superlink_app(LISTENERS).user_middleware:
+        assert issubclass(layer.cls, flower_layers._Whole)  # type: ignore[arg-type]
+
+
+def streaming_routes(app: FastAPI) -> set[str]:
+    """Return the paths of an application whose handlers may answer with a stream."""
+    found, left = set(), list(app.routes)
+    while left:
+        route = left.pop()
+        left += getattr(getattr(route, "original_router", None), "routes", [])
+        handler = getattr(route, "endpoint", None)
+        if handler is not None and "treamingResponse" in inspect.getsource(inspect.unwrap(handler)):
+            found.add(str(getattr(route, "path", "")))
+    return found
+
+
+def test_no_route_that_takes_whole_messages_streams() -> None:
+    for app in (flower_superlink.superlink_app(LISTENERS), runtime_main.create_app()):
+        streams = streaming_routes(app)
+
+        assert streams, "the search finds those that do"
+        assert not {path for path in streams if flower_layers.is_whole(path)}
+
+
+def test_flowers_waits_are_cut_to_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in (
+        (fleet_http_connection, "HEARTBEAT_DEFAULT_INTERVAL"),
+        (heartbeat, "HEARTBEAT_DEFAULT_INTERVAL"),
+        (heartbeat, "HEARTBEAT_CALL_TIMEOUT"),
+        (heartbeat, "exponential"),
+        (http_retry, "MAX_RETRY_DELAY"),
+    ):
+        monkeypatch.setattr(module, name, vars(module)[name])
+    settings = service_settings()
+
+    flower_supernode.hasten(node_settings(settings.heartbeat_seconds))
+
+    assert fleet_http_connection.HEARTBEAT_DEFAULT_INTERVAL == settings.heartbeat_seconds
+    assert heartbeat.HEARTBEAT_DEFAULT_INTERVAL == settings.heartbeat_seconds
+    # A lost site shows after two heartbeats, within the 15 s that are promised.
+    assert constant.HEARTBEAT_PATIENCE * settings.heartbeat_seconds < 15
+    assert settings.heartbeat_seconds >= flower_superlink.LEAST_HEARTBEAT
+    waits = vars(heartbeat)["exponential"](max_delay=100)
+    next(waits)
+    assert max(next(waits) for _ in range(20)) <= flower_supernode.RETRY_SECONDS
+    waits = vars(http_retry)["make_simple_http_retry_invoker"]().wait_gen_factory()
+    next(waits)
+    assert max(next(waits) for _ in range(20)) <= flower_supernode.RETRY_SECONDS
+
+
+def node_settings(seconds: float) -> flower_supernode.NodeSettings:
+    return flower_supernode.NodeSettings(
+        address="hub:8443",
+        ca=Path("/none"),
+        key=Path("/none"),
+        port=1,
+        secret_file=Path("/none"),
+        poll=0.02,
+        heartbeat=seconds,
+        bytes_per_second=None,
+    )
 
 
 def test_a_node_has_the_same_number_after_a_restart_and_a_strangers_key_has_none() -> None:

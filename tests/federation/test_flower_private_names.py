@@ -28,6 +28,7 @@ REPLACED = {
     ("flwr.server.superlink.linkstate.in_memory_linkstate", "generate_rand_int_from_bytes"),
     ("flwr.server.superlink.linkstate.linkstate_factory", "InMemoryLinkState"),
     ("flwr.supernode.main", "create_app"),
+    ("flwr.supernode.start_client_internal", "_pull_and_store_message"),
     ("flwr.supernode.start_client_internal", "time"),
 }
 

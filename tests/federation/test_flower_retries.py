@@ -22,6 +22,13 @@ def untrusted(code: int) -> httpx.ConnectError:
     return error
 
 
+def cut_off() -> httpx.ConnectError:
+    """Return the error of a connection that a relay closed, whose own server is away."""
+    error = httpx.ConnectError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred")
+    error.__cause__ = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+    return error
+
+
 @pytest.fixture(autouse=True)
 def flowers_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put Flower's own retries back afterwards."""
@@ -46,6 +53,7 @@ def send(*errors: httpx.TransportError) -> str:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
+        (cut_off(), "cannot be reached"),
         (untrusted(X509_EXPIRED), "has expired"),
         (httpx.ProxyError("407 Proxy Authentication Required"), "the proxy refuses"),
     ],

@@ -21,11 +21,19 @@ def _nobody_asks(node: int) -> None:
     return None
 
 
+def _nobody_looks() -> None:
+    return None
+
+
 class PromptGrid(Grid):
     """Another grid, with its own waiting."""
 
     def __init__(
-        self, grid: Grid, poll: float, on_lost: Callable[[int], None] = _nobody_asks
+        self,
+        grid: Grid,
+        poll: float,
+        on_lost: Callable[[int], None] = _nobody_asks,
+        on_look: Callable[[], None] = _nobody_looks,
     ) -> None:
         """Wrap `grid`.
 
@@ -33,8 +41,9 @@ class PromptGrid(Grid):
             grid: that carries the messages.
             poll: seconds between two looks for replies.
             on_lost: called with a node from which an error came instead of a reply.
+            on_look: called before each look for replies: a caller that goes on is not stuck.
         """
-        self._grid, self._poll, self._on_lost = grid, poll, on_lost
+        self._grid, self._poll, self._on_lost, self._on_look = grid, poll, on_lost, on_look
 
     def set_run(self, run: Run) -> None:
         """Set Flower's record of the run."""
@@ -86,6 +95,7 @@ class PromptGrid(Grid):
         while waiting and (deadline is None or time.monotonic() <= deadline):
             before, left = len(waiting), iter(list(waiting))
             while some := list(islice(left, AT_ONCE)):
+                self._on_look()
                 for reply in self.pull_messages(some):
                     asked = reply.metadata.reply_to_message_id
                     waiting.pop(asked, None)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedcc.deployment.aggregator_file import AggregatorHome
+from fedcc.deployment.node_list import admitted_nodes
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import FedccError
 from fedcc.federation.engines.alive import end_with_holder
@@ -19,16 +20,26 @@ from fedcc.federation.service.places import Places
 from fedcc.federation.service.settings import service_settings
 
 
+def admitted_keys(home: AggregatorHome) -> dict[str, bytes]:
+    """Return the key of each node that the admin has admitted, as the SuperLink stores keys.
+
+    Raises:
+        FedccError: if roster, list and folder of nodes do not say the same.
+    """
+    from fedcc.federation.flower_runs import node_key
+
+    return {site: node_key(path) for site, path in admitted_nodes(home).items()}
+
+
 def superlink(file: Path) -> None:
     """Serve the SuperLink of an aggregator."""
     home = AggregatorHome.open(file)
     places = Places(home.state / "running")
     end_with_holder(places.lock)
-    from fedcc.federation.flower_runs import node_key
     from fedcc.federation.flower_superlink import Listeners, serve_superlink
 
     def keys() -> Mapping[str, bytes]:
-        return {path.stem: node_key(path) for path in sorted(home.nodes.glob("*.pub"))}
+        return admitted_keys(home)
 
     events.emit("nodes", {"count": len(keys())})
     listeners = Listeners(

@@ -117,7 +117,7 @@ def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) 
     with SuperLink(places.port(), places.secret.read_bytes()) as link:
         link.wait(settings.start_seconds)
         events.emit("ready", {"consortium": home.values.consortium})
-        later = _Concluding(home, settings, link)
+        later = _Concluding(home, places, settings, link)
         while True:
             places.ticks.tick("asked")
             queued = queued_runs(home, refuse)
@@ -216,6 +216,7 @@ class _Attempted:
             poll=settings.poll_seconds,
             wait=settings.start_seconds / 2,
             on_lost=self._note_lost,
+            on_look=lambda: self._places.ticks.tick("asked"),
         )
 
     def _note_lost(self, node: int) -> None:
@@ -243,8 +244,10 @@ class _Concluding:
     the same sites are away.
     """
 
-    def __init__(self, home: AggregatorHome, settings: ServiceSettings, link: SuperLink) -> None:
-        self._home, self._settings, self._link = home, settings, link
+    def __init__(
+        self, home: AggregatorHome, places: Places, settings: ServiceSettings, link: SuperLink
+    ) -> None:
+        self._home, self._places, self._settings, self._link = home, places, settings, link
         self._next: dict[str, tuple[float, float, frozenset[int]]] = {}  # due, pause, nodes there
         self._looked = 0.0
 
@@ -287,6 +290,7 @@ class _Concluding:
                 poll=self._settings.poll_seconds,
                 wait=self._settings.start_seconds / 2,
                 on_lost=lambda node: None,
+                on_look=lambda: self._places.ticks.tick("asked"),
             )
         except FedccError as error:
             fields = {"run": run.plan.run, "error": type(error).__name__, "reason": str(error)}

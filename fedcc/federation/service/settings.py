@@ -15,6 +15,7 @@ class ServiceSettings:
     timeout_seconds: float
     join_timeout_seconds: float
     reply_seconds: float
+    load_seconds: float
     start_seconds: float
     stuck_seconds: float
     restart_seconds: float
@@ -33,8 +34,8 @@ class ServiceSettings:
             raise ValueError("heartbeat_seconds must be from 2 to 7: a lost site shows within 15")
         if self.stuck_seconds <= self.timeout_seconds:
             raise ValueError("stuck_seconds must exceed timeout_seconds")
-        if self.reply_seconds >= self.timeout_seconds:
-            raise ValueError("reply_seconds must be below timeout_seconds")
+        if max(self.reply_seconds, self.load_seconds) >= self.timeout_seconds:
+            raise ValueError("reply_seconds and load_seconds must be below timeout_seconds")
 
 
 def service_settings() -> ServiceSettings:

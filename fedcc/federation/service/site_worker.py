@@ -67,7 +67,10 @@ class SiteWorker:
         self._open: RunAtSite | None = None
         self._runs: dict[int, str] = {}  # of Flower's runs
         self._sites: dict[int, Site] = {}  # the open one, as partition 0
-        self._app = build_client_app(self._sites, ReplySchedule(seconds=settings.reply_seconds))
+        self._schedule = ReplySchedule(seconds=settings.reply_seconds)
+        self._loading = ReplySchedule(seconds=settings.load_seconds)
+        self._loads = 0  # times that rows were read
+        self._app = build_client_app(self._sites, self._schedule)
         load_policy(home.policy)
         self._trusted()
 
@@ -84,8 +87,20 @@ class SiteWorker:
         return found
 
     def answer(self, message: Message, context: Context) -> Message:
-        """Answer one message; every failure is one code without text."""
+        """Answer one message; every failure is one code without text.
+
+        When the answer leaves tells nothing about the site's rows, see `ReplySchedule`.
+        """
         exchange = cast(Exchange, message.metadata.message_type.partition(".")[2])
+        began, loads = self._schedule.clock(), self._loads
+        reply = self._answer(exchange, message, context)
+        if self._loads > loads:
+            self._loading.hold(began)
+        elif exchange == "verdict":
+            self._schedule.wait(exchange, began)
+        return reply
+
+    def _answer(self, exchange: Exchange, message: Message, context: Context) -> Message:
         started = self._now()
         try:
             site = self._site_for(exchange, message, context.run_id)
@@ -179,6 +194,7 @@ class SiteWorker:
         if plan.task not in self._home.values.tasks:
             raise PolicyViolation(f"task '{plan.task}' is not one of `tasks` in site.yaml.")
         self.close()
+        self._loads += 1
         rows = load_rows(self._home, signed, self._now())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         site = Site(

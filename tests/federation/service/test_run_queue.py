@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fedcc.deployment.aggregator_file import AggregatorHome
-from fedcc.errors import FedccError, ProtocolError
+from fedcc.errors import FedccError, ProtocolError, TooFewSites
 from fedcc.federation.service.concluding import Verdicts
+from fedcc.federation.service.places import Places
 from fedcc.federation.service.run_queue import (
     QueuedRun,
     _Attempted,
@@ -111,6 +112,31 @@ def test_a_plan_that_expires_between_approval_and_start_ends_as_a_breach_of_prot
     assert (outcome["outcome"], ProtocolError.exit_code) == ("integrity", 6)
     assert f"valid until {drill.signed.valid_until}" in outcome["reason"]
     assert queue(drill)[0] == []
+
+
+class DeafLink:
+    """A SuperLink that starts runs and hands none over."""
+
+    def start_run(self) -> int:
+        return 1
+
+    def carry_out(self, run: int, app: object, **arguments: object) -> None:
+        raise TimeoutError("the SuperLink did not hand over the run")
+
+
+def test_a_superlink_that_hands_no_run_over_ends_the_process_which_is_started_again(
+    drill: Drill,
+) -> None:
+    """A pause, as for want of sites, would go on for ever with the same SuperLink."""
+    [run], _ = queue(drill)
+    home = AggregatorHome.open(drill.made.hub)
+    home.state.mkdir(parents=True, exist_ok=True)
+    places = Places.prepare(home.state)
+
+    with pytest.raises(TooFewSites, match="SuperLink was lost"):
+        _Attempted(home, places, service_settings(), DeafLink(), run).carry_out()  # type: ignore[arg-type]
+
+    assert not run.outcome.exists()
 
 
 def test_a_completed_run_is_concluded_until_every_site_uses_its_model(drill: Drill) -> None:

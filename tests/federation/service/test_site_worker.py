@@ -1,8 +1,10 @@
 """What a real site answers before any training: approval, hours, data; one code for all else."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from fedcc.errors import ConfigError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation import flower_compat
 from fedcc.federation.messages import Parcel
 from fedcc.federation.plans.desk import Desk
+from fedcc.federation.reply_schedule import ReplySchedule
+from fedcc.federation.service import site_worker
 from fedcc.federation.service.settings import service_settings
 from fedcc.federation.service.site_rows import load_rows
 from fedcc.federation.service.site_worker import SiteWorker
@@ -45,7 +49,8 @@ def identity_of(drill: Drill, site: str = SITE) -> Identity:
 
 
 def worker_of(drill: Drill, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> SiteWorker:
-    return SiteWorker(home_of(drill), identity_of(drill), service_settings(), now)
+    settings = dataclasses.replace(service_settings(), load_seconds=0.01)
+    return SiteWorker(home_of(drill), identity_of(drill), settings, now)
 
 
 def ask(worker: SiteWorker, exchange: str, flower_run: int = FLOWER_RUN, **fields: Any) -> Parcel:
@@ -70,6 +75,52 @@ def test_a_site_joins_a_run_whose_plan_was_approved_and_nothing_is_charged(drill
     assert reply.number("rounds_applied") == 0
     assert SITE in reply.text("advert")
     assert drill.charges(SITE) == []
+
+
+@dataclass
+class Held:
+    """A clock on which reading rows takes long, and the seconds that answers were held."""
+
+    now: float = 0.0
+    waits: list[float] = field(default_factory=list)
+
+    def schedule(self, seconds: float) -> ReplySchedule:
+        return ReplySchedule(seconds=seconds, clock=lambda: self.now, sleep=self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_how_long_a_site_reads_its_rows_does_not_show(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch, is_sound: bool
+) -> None:
+    worker, held = worker_of(drill), Held()
+    worker._schedule, worker._loading = held.schedule(0.5), held.schedule(5.0)
+
+    def slow(*arguments: Any) -> Any:
+        held.now += 3.2
+        if not is_sound:
+            raise ConfigError("a row of Maria Silva cannot be read")
+        return load_rows(*arguments)
+
+    monkeypatch.setattr(site_worker, "load_rows", slow)
+    reply = ask(worker, "join", run=drill.signed.plan.run)
+    ask(worker, "join", run=drill.signed.plan.run if is_sound else "0" * 16)
+    worker.close()
+
+    assert ("refused" in reply.fields) is not is_sound
+    assert held.waits == [pytest.approx(1.8)]  # the first answer alone; the other read no rows
+
+
+def test_a_refused_verdict_waits_as_a_verdict_does(drill: Drill) -> None:
+    worker, held = worker_of(drill), Held()
+    worker._schedule = held.schedule(0.5)
+
+    assert "refused" in ask(worker, "verdict").fields
+
+    assert held.waits == [0.5]
 
 
 def test_a_run_without_a_plan_gets_one_code_and_the_reason_stays_here(

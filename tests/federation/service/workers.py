@@ -73,7 +73,7 @@ class Workers:
             home = SiteHome.open(self.drill.made.site(site))
             key = KeyFile((home.file.parent / "unlock.key").read_bytes())
             identity = read_key(home.identity).unlock(key)
-            settings = replace(service_settings(), reply_seconds=0.01)
+            settings = replace(service_settings(), reply_seconds=0.01, load_seconds=0.01)
             self._open[site] = SiteWorker(home, identity, settings)
         return self._open[site]
 
