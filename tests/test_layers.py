@@ -14,6 +14,7 @@ LEVEL = {
     "errors": 0,
     "config": 0,
     "rng": 0,
+    "config_inputs": 0,
     "hash_chain": 0,
     "version": 0,
     "data": 1,
