@@ -8,10 +8,13 @@ import fcntl
 import json
 import os
 import pickle
+import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -63,6 +66,9 @@ class Play:
     other_authority: str = ""
     second_service: int = 0
     environment: bytes = b""
+    dropped_key: str = ""
+    strangers: dict[str, tuple[int, str]] = field(default_factory=dict)  # exit codes and words
+    listening: set[str] = field(default_factory=set)
 
 
 def status(url: str, context: ssl.SSLContext | None, data: bytes | None = None) -> int:
@@ -100,6 +106,19 @@ def other_consortium(folder: Path) -> Path:
     return made.site("site-1")
 
 
+def run_stranger(drill: Drill, site: Path, *, trusts_us: bool) -> tuple[int, str]:
+    """Run a site of another consortium against this aggregator; return exit code and output."""
+    dialled = node(drill).address.rpartition(":")
+    values = yaml.safe_load((site / "site.yaml").read_text())
+    values["aggregator"] |= {"host": dialled[0], "port": int(dialled[2])}
+    (site / "site.yaml").write_text(yaml.safe_dump(values))
+    if trusts_us:
+        shutil.copy(node(drill).ca, site / "ca.pem")
+    command = [sys.executable, "-m", "fedcc", "site", "run", str(site)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
 def look_from_outside(play: Play) -> None:
     """Ask the public listener for what it must not give."""
     drill = play.drill
@@ -111,16 +130,27 @@ def look_from_outside(play: Play) -> None:
     try:
         play.plaintext = str(status(f"http://{address}/v1/fleet/pull-messages", None, b""))
     except OSError as error:
-        play.plaintext = type(error).__name__
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        play.plaintext = type(reason).__name__
     other = other_consortium(drill.root / "other")
     try:
         sign_off(node(drill, key=other / "node.key"))
     except ProtocolError as error:
         play.stranger = str(error)
+    stranger = drill.made.hub / "nodes" / "mallory.pub"
+    shutil.copy(other / "node.pub", stranger)
+    time.sleep(3.0)  # a running SuperLink looks every second
+    try:
+        sign_off(node(drill, key=other / "node.key"))
+    except ProtocolError as error:
+        play.dropped_key = str(error)
+    stranger.unlink()
     try:
         sign_off(node(drill, ca=other / "ca.pem"))
     except EnvelopeError as error:
         play.other_authority = str(error)
+    for what in ("authority", "key"):
+        play.strangers[what] = run_stranger(drill, other, trusts_us=what == "key")
     play.second_service = main(["site", "run", str(drill.made.site("site-1"))])
     for name in ("aggregator", *drill.made.sites):
         folder = drill.made.hub if name == "aggregator" else drill.made.site(name)
@@ -153,6 +183,23 @@ def send_hostile_bundle(play: Play, patch: pytest.MonkeyPatch) -> None:
     patch.undo()
 
 
+def listening_at(processes: set[int]) -> set[str]:
+    """Return the addresses at which processes listen, as the system writes them."""
+    open_files = {
+        os.readlink(file)
+        for number in processes
+        for file in Path(f"/proc/{number}/fd").iterdir()
+        if file.is_symlink()
+    }
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A" and f"socket:[{words[9]}]" in open_files:  # 0A: it listens
+                found.add(words[1].partition(":")[0])
+    return found
+
+
 def run_play(root: Path) -> Play:
     """Start everything, try what strangers try, kill a site and the aggregator, and stop."""
     drill = Drill.prepare(root, n_sites=4, rounds=ROUNDS)
@@ -177,6 +224,7 @@ def run_play(root: Path) -> Play:
             for number in numbers
             for name in ("environ", "cmdline")
         )
+        found.listening = listening_at(set(numbers))
         held.rename(plans)
         drill.wait(lambda: len(drill.attempts()) >= 2, "two rounds closed")
         drill.kill(LOST)
@@ -224,11 +272,55 @@ def test_control_routes_are_not_reachable_from_the_network(play: Play) -> None:
 
 
 def test_a_plaintext_connection_gets_no_answer(play: Play) -> None:
-    assert play.plaintext in ("RemoteDisconnected", "ConnectionResetError", "URLError")
+    assert play.plaintext in ("RemoteDisconnected", "ConnectionResetError", "BrokenPipeError")
 
 
 def test_a_node_with_a_key_that_was_not_admitted_is_refused(play: Play) -> None:
     assert "not admitted" in play.stranger
+
+
+def test_a_key_that_was_dropped_into_a_running_aggregators_folder_is_not_admitted(
+    play: Play,
+) -> None:
+    assert "not admitted" in play.dropped_key
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [("key", "not admitted"), ("authority", "does not prove to be the aggregator")],
+)
+def test_a_site_of_another_consortium_ends_with_exit_code_6(
+    play: Play, what: str, words: str
+) -> None:
+    code, said = play.strangers[what]
+
+    assert code == 6
+    assert words in said
+
+
+def test_a_site_listens_on_loopback_only(play: Play) -> None:
+    assert play.listening == {"0100007F"}  # 127.0.0.1, as the kernel writes it
+
+
+def test_both_sides_write_metrics(play: Play) -> None:
+    for folder in (play.drill.made.hub, *map(play.drill.made.site, play.drill.made.sites)):
+        text = (folder / "metrics.prom").read_text()
+
+        assert "# TYPE fedcc_ready gauge" in text
+        assert "\nfedcc_restarts_total 0" in text
+
+
+def test_every_line_about_a_round_names_run_round_and_site(play: Play) -> None:
+    run = play.drill.signed.plan.run
+    rounds = [line for line in play.drill.log("hub") if line["event"] == "round"]
+    assert [line["run"] for line in rounds] == [run] * len(rounds)
+    assert {line["round"] for line in rounds} == set(range(1, ROUNDS + 1))
+
+    for site in play.drill.made.sites:
+        answered = [line for line in play.drill.log(site) if line["event"] == "answered"]
+        assert {line["run"] for line in answered} == {run}
+        assert {line["site"] for line in answered} == {site}
+        assert all(isinstance(line["round"], int) for line in answered)
 
 
 def test_a_server_with_another_authoritys_certificate_is_not_spoken_to(play: Play) -> None:
