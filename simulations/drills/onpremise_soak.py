@@ -44,14 +44,17 @@ def _kilobytes(folder: Path) -> float:
 def table(marks: Mapping[int, Mapping[str, float]]) -> list[str]:
     """Return one line for each thing that was measured."""
     rounds = list(marks)
+    if len(rounds) < 3:
+        return [f"after round {number}: {dict(marks[number])}" for number in rounds]
+    nan = float("nan")  # of a process that was just started again
     lines = ["| " + " | ".join(["after round", *map(str, rounds), "for 100 rounds"]) + " |"]
     lines.append("|---" * (len(rounds) + 2) + "|")
     first, last = marks[rounds[0]], marks[rounds[-1]]
     for what in first:
-        values = [f"{marks[number].get(what, float('nan')):.0f}" for number in rounds]
+        values = [f"{marks[number].get(what, nan):.0f}" for number in rounds]
         # From the middle on: what is filled once, as caches are, is full by then.
         middle = rounds[len(rounds) // 2]
-        rise = (last[what] - marks[middle][what]) / (rounds[-1] - middle) * 100
+        rise = (last.get(what, nan) - marks[middle].get(what, nan)) / (rounds[-1] - middle) * 100
         lines.append("| " + " | ".join([what, *values, f"{rise:+.1f}"]) + " |")
     return lines
 

@@ -153,9 +153,8 @@ def main() -> None:
         if len(spread) > 1:
             mean, deviation = float(np.mean(spread)), float(np.std(spread, ddof=1))
             away = (found[0] - mean) / deviation
-            print(
-                f"their mean {mean:.4f}; the sites' model is {away:+.1f} standard deviations away"
-            )
+            told = f"the sites' model is {away:+.1f} of their standard deviations away"
+            print(f"their mean {mean:.4f}; {told}")
 
 
 if __name__ == "__main__":
