@@ -66,7 +66,10 @@ def examine(steps: Iterable[Step]) -> list[Check]:
         except FedccError as error:
             made.append(Check(name, str(error), error))
         except OSError as error:
-            text = f"{error.filename or 'a file'}: {error.strerror or type(error).__name__}."
+            reason = error.strerror or type(error).__name__
+            text = (
+                f"{error.filename or 'a file'}: {reason}. Let this user read it, or mend the disk."
+            )
             made.append(Check(name, text, ConfigError(text)))
     return made
 

@@ -1,5 +1,7 @@
 """`fedcc doctor`: what keeps a site or an aggregator from running, before it runs."""
 
+import errno
+import socket
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -164,7 +166,27 @@ def aggregator_steps(home: AggregatorHome, settings: DoctorSettings, clock: Cloc
         ("disk", lambda: disk(home.state, settings)),
         ("entropy", entropy),
         ("encryption", encryption),
+        ("reachability", lambda: _listens(home, settings)),
     ]
+
+
+def _listens(home: AggregatorHome, settings: DoctorSettings) -> str:
+    """Try the address; where somebody listens already, connect as a site would."""
+    listen, public = home.values.listen, home.values.public
+    place = f"{listen.host}:{listen.port}"
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        socket.create_server((listen.host, listen.port), family=family).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise ConfigError(
+                f"{home.file}, listen: {place}: {error.strerror}. Name an address of this machine "
+                "and a port that the service's user may open."
+            ) from None
+    else:
+        return f"{place} is free; nothing listens there now"
+    answer = probe(public.host, public.port, home.ca, proxy=None, timeout=settings.timeout_seconds)
+    return f"{public.host}:{public.port} answers from here, {answer.protocol}"
 
 
 def _hub_roster(home: AggregatorHome) -> str:

@@ -162,3 +162,35 @@ def test_a_wrong_admin_fingerprint_installs_nothing(run: Run) -> None:
     run("site", "install", "lisbon", bundle, "--admin-fingerprint", wrong, code=6)
     run("site", "install", "lisbon", bundle, code=2)
     assert not Path("lisbon/site.yaml").exists()
+
+
+def test_the_doctor_passes_an_aggregator_and_names_what_is_missing_at_a_site(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provision(run)
+    found = run("doctor", "aggregator", "hub")
+    assert found["exit_code"] == 0
+    assert all(check["passed"] for check in found["checks"])
+
+    code = main(["doctor", "site", "lisbon"])
+    printed = capsys.readouterr().out.splitlines()
+
+    assert code == 2  # the first check that fails: no data is named yet
+    failed = [line for line in printed if line.startswith("FAILED")]
+    assert failed[0].split()[1] == "data" and "names no data set" in failed[0]
+    assert any(line.startswith("PASSED  decisions") for line in printed)
+    assert printed[-1].endswith(f"{len(failed)} failed")
+
+
+def test_the_unit_of_a_site_is_written(run: Run, tmp_path: Path) -> None:
+    provision(run)
+
+    assert main(["site", "systemd", "lisbon", "--user", "fedcc", "--out", str(tmp_path)]) == 0
+
+    [unit] = tmp_path.glob("*.service")
+    text = unit.read_text()
+    for line in ("Type=notify", "User=fedcc", "NoNewPrivileges=yes", "ProtectSystem=strict"):
+        assert f"\n{line}\n" in text
+    for key in ("WatchdogSec=", "MemoryMax=", "CPUQuota=", "ReadWritePaths="):
+        assert f"\n{key}" in text
+    assert "site run" in text

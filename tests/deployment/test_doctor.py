@@ -11,14 +11,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from deployment.installation import Installation, install_all, new_hub
 
 from fedcc.deployment import checks
+from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.deployment.aggregator_setup import renew_certificate
 from fedcc.deployment.checks import Check, DoctorSettings, examine, exit_code
 from fedcc.deployment.doctor import aggregator_steps, doctor_settings, site_steps
 from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.probe import probe
+from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, EnvelopeError, TooFewSites
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -357,3 +360,64 @@ def test_nobody_listening_and_plain_text_are_both_no_connection(local: Path) -> 
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize("seconds", [-7200, -30, 30, 7200])
+def test_a_clock_that_is_off_fails_by_name(made: Installation, local: Path, seconds: int) -> None:
+    """A SuperLink refuses a node whose clock is more than 5 s ahead."""
+    with serving(local) as port:
+        home = dialling(made, local, port)
+        now = datetime.now(UTC)
+        steps = dict(site_steps(home, doctor_settings(), lambda: now + timedelta(seconds=seconds)))
+        right = dict(site_steps(home, doctor_settings(), lambda: datetime.now(UTC)))
+
+        [wrong] = examine([("clock", steps["clock"])])
+        [sound] = examine([("clock", right["clock"])])
+
+    assert not wrong.passed and f"{abs(seconds)} s apart" in wrong.found.replace("29", "30")
+    assert sound.passed
+
+
+def dialling(made: Installation, hub: Path, port: int) -> SiteHome:
+    """Return a site that trusts and dials a hub on this machine."""
+    folder = made.sites["lisbon"]
+    shutil.copy(hub / "tls" / "ca.pem", folder / "ca.pem")
+    values = yaml.safe_load((folder / "site.yaml").read_text())
+    values["aggregator"] |= {"host": "localhost", "port": port}
+    (folder / "site.yaml").write_text(yaml.safe_dump(values))
+    return SiteHome.open(folder)
+
+
+def listening(made: Installation, host: str, port: int) -> Check:
+    """Return the check of an aggregator's own address."""
+    values = yaml.safe_load(made.hub.file.read_text())
+    values["listen"] = {"host": host, "port": port}
+    made.hub.file.write_text(yaml.safe_dump(values))
+    steps = dict(
+        aggregator_steps(AggregatorHome.open(made.hub.file), doctor_settings(), lambda: NOW)
+    )
+    [found] = examine([("reachability", steps["reachability"])])
+    return found
+
+
+def test_an_aggregator_that_does_not_run_could_listen(made: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = int(taken.getsockname()[1])
+
+    found = listening(made, "127.0.0.1", free)
+
+    assert found.passed and "is free" in found.found
+
+
+def test_an_address_of_another_machine_fails(made: Installation) -> None:
+    found = listening(made, "192.0.2.7", 8443)  # documentation only (RFC 5737)
+
+    assert not found.passed and "Name an address of this machine" in found.found
+
+
+def test_a_port_that_somebody_else_holds_fails(made: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = listening(made, "127.0.0.1", int(taken.getsockname()[1]))
+
+    assert not found.passed and found.error is not None
+    assert found.error.exit_code == TooFewSites.exit_code
