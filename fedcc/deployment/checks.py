@@ -67,9 +67,7 @@ def examine(steps: Iterable[Step]) -> list[Check]:
             made.append(Check(name, str(error), error))
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            text = (
-                f"{error.filename or 'a file'}: {reason}. Let this user read it, or mend the disk."
-            )
+            text = f"{error.filename or 'a file'}: {reason}. Let this user read it."
             made.append(Check(name, text, ConfigError(text)))
     return made
 

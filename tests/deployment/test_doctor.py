@@ -1,6 +1,7 @@
 """Each check of the doctor passes on a sound installation and fails on its own fault, by name."""
 
 import http.server
+import re
 import shutil
 import socket
 import ssl
@@ -374,7 +375,9 @@ def test_a_clock_that_is_off_fails_by_name(made: Installation, local: Path, seco
         [wrong] = examine([("clock", steps["clock"])])
         [sound] = examine([("clock", right["clock"])])
 
-    assert not wrong.passed and f"{abs(seconds)} s apart" in wrong.found.replace("29", "30")
+    told = re.search(r"are (\d+) s apart", wrong.found)
+    assert not wrong.passed and told is not None
+    assert int(told.group(1)) == pytest.approx(abs(seconds), abs=2)  # the header has whole seconds
     assert sound.passed
 
 
@@ -393,9 +396,8 @@ def listening(made: Installation, host: str, port: int) -> Check:
     values = yaml.safe_load(made.hub.file.read_text())
     values["listen"] = {"host": host, "port": port}
     made.hub.file.write_text(yaml.safe_dump(values))
-    steps = dict(
-        aggregator_steps(AggregatorHome.open(made.hub.file), doctor_settings(), lambda: NOW)
-    )
+    hub = AggregatorHome.open(made.hub.file)
+    steps = dict(aggregator_steps(hub, doctor_settings(), lambda: NOW))
     [found] = examine([("reachability", steps["reachability"])])
     return found
 
