@@ -138,7 +138,7 @@ def look_from_outside(play: Play) -> None:
     except ProtocolError as error:
         play.stranger = str(error)
     stranger = drill.made.hub / "nodes" / "mallory.pub"
-    shutil.copy(other / "node.pub", stranger)
+    shutil.copy(other.parent / "hub" / "nodes" / "site-1.pub", stranger)
     time.sleep(3.0)  # a running SuperLink looks every second
     try:
         sign_off(node(drill, key=other / "node.key"))
