@@ -74,7 +74,7 @@ class _Running:
         self._service, self._settings = service, settings
         self._group: Group | None = None
         self._began = time.monotonic()
-        self._was_ready = False
+        self._was_ready = self._has_worked = False
         self._written = 0.0
         self._seen = _marks(service.watched)
         self.asked_to_reload = threading.Event()
@@ -86,6 +86,7 @@ class _Running:
             self._stuck,
             self._each_second,
             lambda: self.notifier.alive("starts its processes again"),
+            lambda: self._has_worked,
         )
 
     def _children(self) -> list[Child]:
@@ -133,6 +134,7 @@ class _Running:
         self._group = group
         self._reload(group)
         ready = self.is_ready()
+        self._has_worked = self._has_worked or ready
         if ready != self._was_ready:
             self._was_ready = ready
             events.emit("ready" if ready else "not_ready", {})

@@ -163,6 +163,7 @@ class Supervisor:
         is_stuck: Callable[[], str | None],
         each_second: Callable[[Group], None],
         while_waiting: Callable[[], None],
+        has_worked: Callable[[], bool] = lambda: True,
     ) -> None:
         """Prepare.
 
@@ -173,10 +174,12 @@ class Supervisor:
             is_stuck: says what does not go on any more, or `None`.
             each_second: called with the running group about once a second.
             while_waiting: called about once a second while none runs.
+            has_worked: tells whether the service ever did its work; what is refused before needs a
+                person.
         """
         self._children, self._private, self._settings = children, private, settings
         self._is_stuck, self._each_second = is_stuck, each_second
-        self._while_waiting = while_waiting
+        self._while_waiting, self._has_worked = while_waiting, has_worked
         self.stop = threading.Event()
         self.restarts = 0
 
@@ -221,7 +224,8 @@ class Supervisor:
             name, code = self._watch(group)
         finally:
             group.end(self._settings.stop_seconds)
-        is_final = code in NEEDS_A_PERSON and "ready" not in group.seen
+        began = "ready" in group.seen and self._has_worked()
+        is_final = code in NEEDS_A_PERSON and not began
         return name, code, group.last_error if is_final else None
 
     def _watch(self, group: Group) -> tuple[str, int]:

@@ -102,6 +102,32 @@ def test_an_end_at_the_start_for_which_a_person_is_needed_is_not_tried_again(
     assert supervised.run() == (6, "no such key")
 
 
+@pytest.mark.parametrize(("has_worked", "restarts"), [(False, 0), (True, 1)])
+def test_a_refusal_after_the_start_is_final_only_if_the_service_never_worked(
+    tmp_path: Path, has_worked: bool, restarts: int
+) -> None:
+    """A site's own process is ready long before the aggregator refuses its node."""
+    lines = [
+        {"time": "2026-01-01T00:00:00+00:00", "event": "ready"},
+        {"time": "2026-01-01T00:00:00+00:00", "event": "refused", "reason": "not admitted"},
+    ]
+    texts = [json.dumps(line) for line in lines]
+    code = f"import time\nfor text in {texts!r}: print(text, flush=True)"
+    code += "\ntime.sleep(0.5); raise SystemExit(6)"
+    supervised = Supervisor(
+        lambda: [child("supernode", code)],
+        tmp_path,
+        dataclasses.replace(SETTINGS, restart_seconds=0.05),
+        lambda: None,
+        lambda group: None,
+        lambda: supervised.stop.set() if supervised.restarts else None,
+        lambda: has_worked,
+    )
+
+    assert supervised.run() == ((0, "") if has_worked else (6, "not admitted"))
+    assert supervised.restarts == restarts
+
+
 def test_what_is_stuck_is_started_again(tmp_path: Path) -> None:
     stuck = iter(["asked"])
     supervised = Supervisor(
