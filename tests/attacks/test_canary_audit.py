@@ -26,6 +26,7 @@ def at_four(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     return finished(tmp_path_factory.mktemp("four") / "run", "privacy.epsilon=4")
 
 
+@pytest.mark.scripts
 @pytest.mark.timeout(900)  # thirty seconds where nothing else runs
 def test_bounds_come_near_true_claims_and_at_most_three_of_twenty_exceed_them(
     at_four: FinishedRun, tmp_path: Path

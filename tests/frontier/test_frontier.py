@@ -111,6 +111,7 @@ def processes_in_session(session: int) -> list[int]:
     return found
 
 
+@pytest.mark.processes
 def test_a_killed_sweep_goes_on_where_it_stopped(calls: Path, tmp_path: Path) -> None:
     words = [*TINY, "epsilon=1,2", "seeds=2", "sites=3", "curves=federation", "workers=2"]
     command = [sys.executable, "-m", "fedcc", "frontier", "--out", str(tmp_path / "out")]
