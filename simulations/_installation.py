@@ -18,9 +18,8 @@ from typing import Any
 import yaml
 
 from fedcc import config
-from fedcc.crypto.consortium import read_roster
 from fedcc.crypto.key_file import KeyFile, read_key
-from fedcc.crypto.statements import fingerprint
+from fedcc.crypto.statements import fingerprint, read_public
 from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.deployment.aggregator_setup import NewAggregator, admit, init_aggregator
 from fedcc.deployment.requests import read_request
@@ -71,10 +70,9 @@ class Installation:
     ) -> SignedPlan:
         """Submit a plan and let sites approve it (all, or those that are named)."""
         hub, now = AggregatorHome.open(self.hub), datetime.now(UTC)
-        roster = read_roster(hub.roster, hub.values.admin.fingerprint)
         wanted = Submission(owner="example", reason="a run", valid_days=1.0, release_quorum=None)
         values = config.compose("simulate", overrides, config_dir)
-        signed, _ = submit(values, roster, wanted, now)
+        signed, _ = submit(values, read_public(hub.roster), wanted, now)
         admin = read_key(hub.admin_key).unlock(_key(self.folder / "admin.unlock"))
         content = plan_file(signed, admin)
         for name in self.sites if approving is None else approving:

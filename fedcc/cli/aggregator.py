@@ -24,8 +24,9 @@ examples:
   fedcc aggregator revoke hub lisbon
   fedcc aggregator renew hub                                     a new server certificate
 
---fingerprint is what the site's operator reads over the phone. After `admit` and `revoke` send each
-site its new hub/bundles/SITE.bundle.json. The admin's passphrase opens the authority as well.
+--fingerprint is what the site's operator reads over the phone. After `admit` send that site its
+hub/bundles/SITE.bundle.json; all others take the new roster with the next plan that they approve.
+The admin's passphrase opens the authority as well.
 Exit codes: 0 ok, 2 usage, or not admitted for lack of a fingerprint, 3 a file cannot be read, 6 a
 file was altered, is open to other users or signed by somebody else.
 """
@@ -158,7 +159,9 @@ def _print_roster(home: "AggregatorHome", roster: "Roster", args: argparse.Names
         return 0
     print(f"{roster.consortium}, roster {roster.serial}: {len(roster.sites)} sites")
     for one in roster.sites:
-        print(f"  {one.site}  {one.organisation}  send it {bundles[one.site]}")
+        print(f"  {one.site}  {one.organisation}  {bundles[one.site]}")
+    print("Send a new site, or one with new keys, its bundle. The others need none: the next plan")
+    print("that they approve brings the roster.")
     return 0
 
 

@@ -61,6 +61,7 @@ def _record(one: "PlanOnDesk") -> dict[str, object]:
         "refusal_exit_code": None if one.refusal is None else one.refusal.exit_code,
         "standing_approval": one.rule,
         "changes": None if one.changes is None else list(one.changes),
+        "roster_changes": list(one.roster_changes),
     }
 
 
@@ -74,6 +75,9 @@ def _lines(one: "PlanOnDesk") -> list[str]:
         lines.append(f"CANNOT be approved: {one.refusal}")
     if one.rule is not None:
         lines.append(f"the standing approval {one.rule} admits it")
+    if one.roster_changes:
+        lines.append(f"brings roster {one.signed.roster_serial}, which an approval takes over:")
+        lines += [f"  - {text}" for text in one.roster_changes]
     if one.changes is None:
         lines.append("no plan of this task was approved here before")
     else:

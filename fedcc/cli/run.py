@@ -37,22 +37,24 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run_submit(args: argparse.Namespace) -> int:
     """Make, sign and write a plan."""
-    from fedcc.crypto.consortium import read_roster
+    from fedcc.crypto.consortium import trusted_roster
     from fedcc.crypto.private_files import create_new
+    from fedcc.crypto.statements import read_public
     from fedcc.deployment.aggregator_file import AggregatorHome
     from fedcc.federation.plans.differences import summary
     from fedcc.federation.plans.signed_plan import Submission, plan_file
     from fedcc.federation.plans.submission import submit
 
     home = AggregatorHome.open(args.folder)
-    roster = read_roster(home.roster, home.values.admin.fingerprint)
+    roster_file = read_public(home.roster)
+    trusted_roster(roster_file, str(home.roster), home.values.admin.fingerprint)
     said = config.read_yaml(config.config_root() / "submission.yaml")
     said |= {"owner": args.owner, "reason": args.reason}
     given = {"release_quorum": args.quorum, "valid_days": args.valid_days}
     said |= {key: value for key, value in given.items() if value is not None}
     wanted = config.build(Submission, said, "submission")
     values = config.compose("simulate", args.overrides, args.config_dir)
-    signed, warnings = submit(values, roster, wanted, datetime.now(UTC))
+    signed, warnings = submit(values, roster_file, wanted, datetime.now(UTC))
     path = home.plans / f"{signed.plan.run}.plan.json"
     create_new(path, plan_file(signed, unlocked(home.admin_key, args)), mode=0o644)
     record = {

@@ -1,6 +1,6 @@
 """What an installation takes over many rounds: memory and open files of each process, disk.
 
-    python simulations/drills/onpremise_soak.py [--sites 3] [--rounds 300] [--marks 6]
+    python simulations/drills/onpremise_soak.py [--sites 3] [--rounds 200] [--marks 6]
 
 One run on real services with TLS, on made-up data. At a few rounds every process is measured
 (proportional set size), and every folder that grows. A service that is meant to run for months
@@ -65,7 +65,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sites", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--marks", type=int, default=6)
     parser.add_argument("--out", type=Path, default=RESULTS / "onpremise_soak.txt")
     args = parser.parse_args()

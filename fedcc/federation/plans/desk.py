@@ -1,7 +1,8 @@
 """The operator's desk at a site: plans that came in, what was decided, and deciding.
 
 Plans lie in the site's state folder as they came, one file a run, and are never overwritten. All
-that a decision depends on is read afresh each time, so an edited policy counts at once.
+that a decision depends on is read afresh each time, so an edited policy counts at once. A plan
+brings the roster it was made for; with a person's approval the site takes a newer one over.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from fedcc.crypto.consortium import Roster, read_roster
 from fedcc.crypto.key_file import Identity, read_key
 from fedcc.crypto.private_files import create_new
 from fedcc.crypto.statements import read_public
+from fedcc.deployment.files import replace_file
 from fedcc.deployment.own_data import own_data
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, FedccError, ProtocolError
@@ -26,7 +28,7 @@ from fedcc.federation.plans.decisions import (
     last_of,
     read_decisions,
 )
-from fedcc.federation.plans.differences import differences
+from fedcc.federation.plans.differences import differences, roster_changes
 from fedcc.federation.plans.review import (
     SiteView,
     approving_rule,
@@ -47,9 +49,9 @@ class PlanOnDesk:
     last: Decision | None
     refusal: FedccError | None  # why it could not be approved now; None if it could, or is decided
     rule: str | None  # the standing approval that would approve it
-    changes: (
-        tuple[str, ...] | None
-    )  # from the last approved plan of its task; None if there is none
+    # From the last approved plan of its task; None if there is none.
+    changes: tuple[str, ...] | None
+    roster_changes: tuple[str, ...]  # from the roster that is held, if this approval replaces it
 
     @property
     def state(self) -> str:
@@ -69,10 +71,11 @@ class Desk:
         self.home = home
         self.mark = home.values.aggregator.admin_fingerprint
         self.roster: Roster = read_roster(home.roster, self.mark)
-        site = home.values.site
-        self.trusted = trusted_identities(site, read_key(home.identity).public, self.roster)
+        site, own = home.values.site, read_key(home.identity).public
+        self.trusted = trusted_identities(site, own, self.roster)
         self.view = SiteView(
             values=home.values,
+            identity=own,
             roster=self.roster,
             policy=load_policy(home.policy),
             ledger=home.ledger,
@@ -142,6 +145,9 @@ class Desk:
             refusal=refusal,
             rule=rule,
             changes=None if before is None else tuple(differences(before, signed)),
+            roster_changes=()
+            if last is not None or refusal is not None
+            else tuple(roster_changes(self.roster, signed.roster)),
         )
 
     def before(self, signed: SignedPlan) -> SignedPlan | None:
@@ -155,7 +161,12 @@ class Desk:
         return {one.sha256: one for one in self.plans() if one.sha256 in hashes}
 
     def rule_for(self, signed: SignedPlan, now: datetime) -> tuple[str | None, tuple[str, ...]]:
-        """Return the standing approval that approves a plan, and why others do not."""
+        """Return the standing approval that approves a plan, and why others do not.
+
+        None does where a plan brings a newer roster: who takes part is for a person to see.
+        """
+        if signed.roster.sha256 != self.roster.sha256:
+            return None, ("the plan brings another roster",)
         rules = self.home.values.standing_approvals
         return approving_rule(rules, signed, self.view.decisions, self._decided(), now)
 
@@ -185,12 +196,17 @@ class Desk:
     ) -> Decision:
         """Sign a decision; an approval only of a plan that passes every check.
 
+        The newer roster of an approved plan takes the place of the one that was held.
+
         Raises:
             FedccError: why it cannot be approved, see `check_plan`.
             ProtocolError: if the plan was decided on otherwise.
+            ConfigError: if the roster cannot be written; then nothing is decided.
         """
         if action == "approve":
             check_plan(self.view, signed, now)
+            if signed.roster.sha256 != self.roster.sha256:
+                replace_file(self.home.roster, signed.roster_file)
         with Decisions(
             self.home.decisions, self.home.values.site, identity, self.trusted
         ) as record:

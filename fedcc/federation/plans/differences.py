@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fedcc.crypto.consortium import Roster
+from fedcc.crypto.statements import fingerprint
 from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.federation.run_plan import RunPlan
 from fedcc.privacy.accounting import three_epsilons
@@ -44,6 +46,7 @@ LABELS: dict[str, tuple[str, str, str]] = {
     "reason": ("reason that is given", "", ""),
     "fedcc": ("version of fedcc", "", ""),
     "data_sha256": ("hash of the data description", "", ""),
+    "roster_serial": ("roster", "", ""),
 }
 
 
@@ -129,6 +132,24 @@ def _shown(value: Any) -> str:
         return f"{value:g}"
     text = "none" if value is None else str(value)
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def roster_changes(held: Roster, brought: Roster) -> list[str]:
+    """Return what differs between the roster of a site and that of a plan, one sentence each."""
+    before = {one.site: one for one in held.sites}
+    after = {one.site: one for one in brought.sites}
+    lines = [f"{site} leaves" for site in sorted(before.keys() - after.keys())]
+    for site, one in sorted(after.items()):
+        mark = f"fingerprint {fingerprint(one.identity)}"
+        old = before.get(site)
+        if old is None:
+            lines.append(f"{site} of organisation {one.organisation} joins, {mark}")
+            continue
+        if old.identity != one.identity:
+            lines.append(f"{site} has a new key, {mark}")
+        if old.organisation != one.organisation:
+            lines.append(f"{site}: organisation {old.organisation} -> {one.organisation}")
+    return lines
 
 
 def summary(signed: SignedPlan) -> list[str]:

@@ -7,12 +7,12 @@ Passing all of it is needed and not enough: a person or a standing approval deci
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fedcc.crypto.consortium import Roster
+from fedcc.crypto.consortium import Roster, check_follows
 from fedcc.data.spec import DataSpec
 from fedcc.deployment.own_data import data_spec
 from fedcc.deployment.site_file import SiteFile, StandingApproval
@@ -33,6 +33,7 @@ class SiteView:
     """What a site holds a plan against; nothing in it comes from the plan."""
 
     values: SiteFile
+    identity: bytes  # public key of the site
     roster: Roster
     policy: PrivacyPolicy
     ledger: Path
@@ -49,10 +50,12 @@ def check_plan(view: SiteView, signed: SignedPlan, now: datetime) -> None:
         now: current time with a zone.
 
     Raises:
-        ProtocolError: if it is for another roster or time, or its run was decided on or spent.
+        ProtocolError: if it is for a roster that does not follow on the one held here, or for
+            another time, or its run was decided on or spent.
         PolicyViolation: names the first thing that the site does not admit.
         BudgetExceeded: if the ledger does not admit all its attempts.
     """
+    view = replace(view, roster=roster_for(view, signed))
     check_addressed(view, signed, now)
     last = last_of(view.decisions, signed.plan.run)
     check_next(last, "approve", signed)
@@ -68,6 +71,27 @@ def check_plan(view: SiteView, signed: SignedPlan, now: datetime) -> None:
     ledger.check(plan.event, plan.max_attempts, purpose=plan.purpose, now=now)
 
 
+def roster_for(view: SiteView, signed: SignedPlan) -> Roster:
+    """Return the roster under which a plan is judged: the one that is held, or a newer one.
+
+    Raises:
+        ProtocolError: if the plan brings an older one, another one of the same serial, one that
+            forgets a revocation, or one without this site's key.
+    """
+    roster, run = signed.roster, signed.plan.run
+    if roster.sha256 == view.roster.sha256:
+        return view.roster
+    if roster.serial < view.roster.serial:
+        raise _other_roster(view, signed)
+    check_follows(roster, view.roster, f"the roster of the plan of the run {run}")
+    if roster.identities().get(view.values.site) != view.identity:
+        raise ProtocolError(
+            f"roster {roster.serial}, which the plan of the run {run} brings, does not hold this "
+            "site's key. Install the newest bundle, or ask the consortium's admin."
+        )
+    return roster
+
+
 def check_addressed(view: SiteView, signed: SignedPlan, now: datetime) -> None:
     """Refuse a plan for another consortium, roster or time.
 
@@ -77,17 +101,21 @@ def check_addressed(view: SiteView, signed: SignedPlan, now: datetime) -> None:
     roster, run = view.roster, signed.plan.run
     if (signed.consortium, signed.admin) != (roster.consortium, roster.admin):
         raise ProtocolError(f"the plan of the run {run} is for another consortium or admin.")
-    if signed.roster_sha256 != roster.sha256:
-        raise ProtocolError(
-            f"the plan of the run {run} is for roster {signed.roster_serial}, and this site holds "
-            f"roster {roster.serial}. Install the newest bundle, or have the plan submitted anew."
-        )
+    if signed.roster.sha256 != roster.sha256:
+        raise _other_roster(view, signed)
     begin, end = _time(signed.submitted_at), _time(signed.valid_until)
     if not begin - timedelta(hours=1) <= now <= end:
         raise ProtocolError(
             f"the plan of the run {run} holds from {signed.submitted_at} to {signed.valid_until} "
             "only. Check this machine's clock, or have the plan submitted anew."
         )
+
+
+def _other_roster(view: SiteView, signed: SignedPlan) -> ProtocolError:
+    return ProtocolError(
+        f"the plan of the run {signed.plan.run} is for roster {signed.roster_serial}, and this "
+        f"site holds roster {view.roster.serial}. Have the plan submitted anew."
+    )
 
 
 def _time(text: str) -> datetime:

@@ -1,6 +1,7 @@
 """A plan under the admin's signature: the whole public side of one run, before any site trains.
 
-It names the roster it was made for, so it cannot be carried over to other sites, and the time until
+It brings the roster it was made for, so it cannot be carried over to other sites and a site needs
+no other file to follow who was admitted, revoked or took a new key; and it names the time until
 which it holds. Whoever reads one checks the admin's signature, but may never conclude from it that
 the plan is sound: that is for each site's own policy (`review`).
 """
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fedcc.crypto.consortium import Roster, only_admin
+from fedcc.crypto.consortium import Roster, only_admin, roster_of_anybody, trusted_roster
 from fedcc.crypto.key_file import Identity
 from fedcc.crypto.statements import (
     VERSION,
@@ -31,8 +32,8 @@ from fedcc.version import __version__
 
 KIND = "signed-plan"
 _SIGNED = frozenset(
-    "consortium admin roster_serial roster_sha256 plan settings fedcc owner reason release_quorum "
-    "submitted_at valid_until".split()
+    "consortium admin roster plan settings fedcc owner reason release_quorum submitted_at "
+    "valid_until".split()
 )
 MAX_REASON = 500  # characters
 
@@ -43,8 +44,8 @@ class SignedPlan:
 
     consortium: str
     admin: bytes
-    roster_serial: int
-    roster_sha256: bytes
+    roster: Roster
+    roster_file: bytes  # the same under the admin's own signature, as sites keep it
     plan: RunPlan
     settings: Mapping[str, Any]  # public settings of the run, as `simulate.yaml` has them
     fedcc: str  # version that the plan was made with
@@ -60,8 +61,7 @@ class SignedPlan:
         return {
             "consortium": self.consortium,
             "admin": self.admin.hex(),
-            "roster_serial": self.roster_serial,
-            "roster_sha256": self.roster_sha256.hex(),
+            "roster": self.roster_file.decode("ascii"),
             "plan": json.loads(self.plan.to_json()),
             "settings": dict(self.settings),
             "fedcc": self.fedcc,
@@ -71,6 +71,11 @@ class SignedPlan:
             "submitted_at": self.submitted_at,
             "valid_until": self.valid_until,
         }
+
+    @property
+    def roster_serial(self) -> int:
+        """Serial of the roster that the plan brings."""
+        return self.roster.serial
 
     @property
     def sha256(self) -> str:
@@ -100,7 +105,7 @@ class Submission:
 def make_signed(
     plan: RunPlan,
     settings: Mapping[str, Any],
-    roster: Roster,
+    roster_file: bytes,
     wanted: Submission,
     now: datetime,
 ) -> SignedPlan:
@@ -109,7 +114,9 @@ def make_signed(
     Raises:
         ConfigError: if the owner is no name, the quorum means nothing, or the plan is not for the
             roster's sites.
+        EnvelopeError: if the roster's file was altered.
     """
+    roster = roster_of_anybody(roster_file, "the roster")
     if set(plan.sites) != set(roster.identities()):
         raise ConfigError("the plan is not for the sites of the roster.")
     quorum = plan.min_sites if wanted.release_quorum is None else wanted.release_quorum
@@ -118,8 +125,8 @@ def make_signed(
     return SignedPlan(
         consortium=roster.consortium,
         admin=roster.admin,
-        roster_serial=roster.serial,
-        roster_sha256=roster.sha256,
+        roster=roster,
+        roster_file=roster_file,
         plan=plan,
         settings=settings,
         fedcc=__version__,
@@ -151,7 +158,8 @@ def parse_plan(content: bytes, source: str, admin_fingerprint: str) -> SignedPla
 
     Raises:
         RecordError: if it is no signed plan.
-        EnvelopeError: if it was altered, is unsigned, or does not hold what it must.
+        EnvelopeError: if it, or the roster in it, was altered, is unsigned, or does not hold what
+            it must.
         ProtocolError: if somebody else than the trusted admin signed it.
         ConfigError: if the fingerprint is none.
     """
@@ -163,11 +171,14 @@ def parse_plan(content: bytes, source: str, admin_fingerprint: str) -> SignedPla
         raise EnvelopeError(f"{source}: fedcc and reason must be texts of one line.")
     if not isinstance(values["settings"], dict):
         raise EnvelopeError(f"{source}, settings: not an object.")
+    roster_file = values["roster"]
+    if not isinstance(roster_file, str) or not roster_file.isascii():
+        raise EnvelopeError(f"{source}, roster: not the text of a roster.")
     signed = SignedPlan(
         consortium=fields.name("consortium"),
         admin=admin,
-        roster_serial=fields.count("roster_serial", 1),
-        roster_sha256=fields.binary("roster_sha256", 32),
+        roster=trusted_roster(roster_file.encode("ascii"), f"{source}, roster", admin_fingerprint),
+        roster_file=roster_file.encode("ascii"),
         plan=_plan(values["plan"], source),
         settings=values["settings"],
         owner=fields.name("owner"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from fedcc.crypto.consortium import Roster
+from fedcc.crypto.consortium import Roster, roster_of_anybody
 from fedcc.deployment.own_data import LOCAL_KEYS
 from fedcc.errors import ConfigError
 from fedcc.federation import planning
@@ -49,19 +49,21 @@ def for_roster(values: Mapping[str, Any], roster: Roster) -> dict[str, Any]:
 
 
 def submit(
-    values: Mapping[str, Any], roster: Roster, wanted: Submission, now: datetime
+    values: Mapping[str, Any], roster_file: bytes, wanted: Submission, now: datetime
 ) -> tuple[SignedPlan, tuple[str, ...]]:
     """Return the plan to sign, and what its owner should know.
 
     Args:
         values: composed settings of `simulate.yaml`.
-        roster: of the consortium.
+        roster_file: of the consortium, whose admin the caller has checked.
         wanted: what the admin says of it.
         now: when.
 
     Raises:
         ConfigError: if the settings cannot be run, or no production site would admit them.
+        EnvelopeError: if the roster's file was altered.
     """
+    roster = roster_of_anybody(roster_file, "the roster")
     settings = simulation_settings(for_roster(values, roster))
     _check_production(settings)
     task = task_of(settings)
@@ -80,7 +82,7 @@ def submit(
             "in simulations only."
         )
     plan = with_sites(plan, roster)
-    return make_signed(plan, public_settings(values), roster, wanted, now), warnings
+    return make_signed(plan, public_settings(values), roster_file, wanted, now), warnings
 
 
 def _check_production(settings: SimulationSettings) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from deployment.installation import NOW, UNLOCKER, Installation
 
 from fedcc import config
-from fedcc.crypto.consortium import read_roster
 from fedcc.crypto.key_file import Identity, read_key
+from fedcc.crypto.statements import read_public
 from fedcc.federation.plans.desk import Desk
 from fedcc.federation.plans.signed_plan import SignedPlan, Submission, plan_file
 from fedcc.federation.plans.submission import submit
@@ -34,8 +34,8 @@ def signed_plan(
         "release_quorum": None,
         **said,
     }
-    roster = read_roster(made.hub.roster, made.mark)
-    return submit(settings(calls, *overrides), roster, Submission(**wanted), now)[0]
+    roster_file = read_public(made.hub.roster)
+    return submit(settings(calls, *overrides), roster_file, Submission(**wanted), now)[0]
 
 
 def equip(made: Installation, calls: Path, site: str = SITE, **changes: str) -> None:

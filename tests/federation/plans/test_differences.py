@@ -5,11 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from deployment.installation import NOW
 
+from fedcc.crypto.key_file import Identity
+from fedcc.crypto.roster_changes import revoke
+from fedcc.crypto.statements import fingerprint
 from fedcc.federation.plans.differences import (
     ALWAYS_NEW,
     changed_fields,
     differences,
+    roster_changes,
     summary,
 )
 from fedcc.federation.plans.signed_plan import SignedPlan
@@ -44,12 +49,35 @@ def test_every_field_of_a_plan_that_changes_is_told(signed: SignedPlan, name: st
     assert name in changed_fields(signed, replace(signed, plan=changed))
 
 
-@pytest.mark.parametrize("name", ["owner", "reason", "release_quorum", "fedcc", "roster_serial"])
+@pytest.mark.parametrize("name", ["owner", "reason", "release_quorum", "fedcc"])
 def test_every_word_beside_the_plan_is_told(signed: SignedPlan, name: str) -> None:
     new = replace(signed, **{name: other(getattr(signed, name))})
 
     assert changed_fields(signed, new) == {name}
     assert len(differences(signed, new)) == 1
+
+
+def test_another_roster_is_told_by_its_number(signed: SignedPlan) -> None:
+    roster = revoke(signed.roster, "porto", NOW)
+
+    assert differences(signed, replace(signed, roster=roster)) == ["roster: 4 -> 5"]
+
+
+def test_what_changes_in_a_roster_is_told_of_each_site(signed: SignedPlan) -> None:
+    new = Identity.create("site", "lisbon", NOW)
+    held = signed.roster
+    lisbon, madrid, porto = held.sites
+    faro = replace(porto, site="faro", organisation="west", identity=bytes(32))
+    moved = replace(madrid, organisation="west")
+    brought = replace(held, sites=(faro, replace(lisbon, identity=new.public), moved))
+
+    assert roster_changes(held, brought) == [
+        "porto leaves",
+        f"faro of organisation west joins, fingerprint {fingerprint(bytes(32))}",
+        f"lisbon has a new key, fingerprint {fingerprint(new.public)}",
+        "madrid: organisation south -> west",
+    ]
+    assert roster_changes(held, held) == []
 
 
 def test_settings_are_told_by_their_key(signed: SignedPlan) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment.installation import NOW, Installation
+from deployment.installation import NOW, UNLOCKER, Installation
 from federation.plans.consortium import approve, desk_of, equip, identity, send, signed_plan
 
-from fedcc.crypto.consortium import RosterSite, sign
-from fedcc.deployment.aggregator_setup import revoke_site
-from fedcc.deployment.site_setup import install
+from fedcc.crypto.consortium import RosterSite, read_roster, sign
+from fedcc.crypto.statements import fingerprint
+from fedcc.deployment.aggregator_setup import admit, revoke_site
+from fedcc.deployment.requests import read_request
+from fedcc.deployment.site_setup import install, rotate_site
 from fedcc.errors import BudgetExceeded, ConfigError, PolicyViolation, ProtocolError
 from fedcc.federation.plans.decisions import Decision
 from fedcc.federation.plans.review import check_plan
@@ -98,7 +100,7 @@ def test_the_site_counts_organisations_itself(made: Installation, signed: Signed
             for s, o in zip(roster.sites, ("north", "north", "south"), strict=True)
         ),
     )
-    told = replace(signed, roster_sha256=shared.sha256)
+    told = replace(signed, roster=shared)
 
     with pytest.raises(PolicyViolation, match="tolerated_collusion.*at least 2"):
         judge(made, told, roster=shared)
@@ -155,6 +157,92 @@ def test_a_plan_for_an_earlier_roster_is_refused(made: Installation, signed: Sig
 
     with pytest.raises(ProtocolError, match="for roster 4, and this site holds roster 5"):
         judge(made, signed)
+
+
+def renewed(made: Installation, site: str = "porto") -> None:
+    """Give a site a new key, and let the admin admit it."""
+    request = read_request(
+        rotate_site(made.sites[site], identity(made, site), UNLOCKER, NOW).request
+    )
+    mark = fingerprint(request.card.identity)
+    admit(made.hub, made.admin, request, organisation=None, read_aloud=mark, now=NOW)
+
+
+def test_a_plan_brings_the_newer_roster_and_a_persons_approval_takes_it_over(
+    made: Installation, calls: Path
+) -> None:
+    renewed(made)
+    later = send(made, signed_plan(made, calls))
+    before = desk_of(made)
+    (change,) = before.look(later, NOW).roster_changes
+    assert before.roster.serial == 4 and change.startswith("porto has a new key, fingerprint ")
+
+    approve(made, later)
+
+    after = desk_of(made)
+    assert after.roster == later.roster and after.roster.serial == 5
+    assert made.home("lisbon").roster.read_bytes() == made.hub.roster.read_bytes()
+    after.check_approved(later)
+    assert after.look(later, NOW).roster_changes == ()
+
+
+@pytest.mark.parametrize("action", ["veto", None])
+def test_a_newer_roster_is_not_taken_over_without_an_approval(
+    made: Installation, calls: Path, action: Any
+) -> None:
+    renewed(made)
+    later = send(made, signed_plan(made, calls))
+
+    if action is not None:
+        desk_of(made).decide(action, later, identity(made), by="operator", reason="r", now=NOW)
+
+    assert desk_of(made).roster.serial == 4
+
+
+def test_a_standing_approval_takes_over_no_roster(
+    made: Installation, calls: Path, signed: SignedPlan
+) -> None:
+    with_rule(made, calls, CHANGED="roster_serial")
+    send(made, signed)
+    approve(made, signed)
+    renewed(made)
+    later = signed_plan(made, calls)
+
+    assert ruled(made, later) is None
+    desk = desk_of(made)
+    assert desk.roster.serial == 4
+    assert desk.rule_for(later, NOW)[1] == ("the plan brings another roster",)
+
+
+def test_a_roster_that_does_not_hold_this_sites_key_is_not_taken_over(
+    made: Installation, calls: Path
+) -> None:
+    renewed(made, "lisbon")
+    later = send(made, signed_plan(made, calls))
+
+    with pytest.raises(ProtocolError, match="does not hold this site's key") as refused:
+        approve(made, later)
+
+    assert refused.value.exit_code == 6
+    assert desk_of(made).roster.serial == 4
+
+
+def test_a_second_roster_of_one_serial_is_refused(made: Installation, signed: SignedPlan) -> None:
+    second = replace(signed.roster, issued_at="2026-11-22T13:00:00Z")
+
+    with pytest.raises(ProtocolError, match="second roster of serial 4"):
+        judge(made, replace(signed, roster=second))
+
+
+def test_a_roster_that_forgets_a_revocation_is_refused(
+    made: Installation, signed: SignedPlan
+) -> None:
+    renewed(made)
+    held = read_roster(made.hub.roster, made.mark)
+    forgets = replace(held, serial=7, revoked=())
+
+    with pytest.raises(ProtocolError, match="forgets a revocation"):
+        judge(made, replace(signed, roster=forgets), roster=held)
 
 
 @pytest.mark.parametrize("action", ["approve", "veto"])

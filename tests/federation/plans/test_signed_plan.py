@@ -10,7 +10,7 @@ import pytest
 from deployment.installation import NOW, Installation
 from federation.plans.consortium import identity, settings, signed_plan
 
-from fedcc.crypto.consortium import read_roster
+from fedcc.crypto.consortium import read_roster, sign
 from fedcc.crypto.key_file import Identity
 from fedcc.crypto.statements import canonical
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, RecordError
@@ -147,6 +147,22 @@ def test_another_spelling_of_a_number_is_refused(made: Installation, signed: Sig
         parse_plan(content, "plan", made.mark)
 
 
+def test_the_roster_in_a_plan_must_be_the_admins_own(
+    made: Installation, signed: SignedPlan
+) -> None:
+    rogue = Identity.create("admin", "telco", NOW)
+    theirs = sign(replace(signed.roster, admin=rogue.public), rogue)
+    altered = signed.roster_file.replace(b'"north"', b'"south"')
+    assert altered != signed.roster_file
+
+    with pytest.raises(ProtocolError, match="fingerprint is not that of"):
+        parse_plan(plan_file(replace(signed, roster_file=theirs), made.admin), "plan", made.mark)
+    for content in (altered, b"{}", b""):
+        bad = plan_file(replace(signed, roster_file=content), made.admin)
+        with pytest.raises((EnvelopeError, RecordError), match="plan, roster"):
+            parse_plan(bad, "plan", made.mark)
+
+
 def test_what_is_no_plan_is_no_plan(made: Installation) -> None:
     with pytest.raises(RecordError, match="not a signed-plan"):
         parse_plan(b"{}", "plan", made.mark)
@@ -204,4 +220,4 @@ def test_one_organisation_with_two_sites_is_counted_by_the_plan(
 
     # Three sites, two of one organisation: no sum hides one honest site among others.
     with pytest.raises(ConfigError):
-        submit(settings(calls), shared, wanted, NOW)
+        submit(settings(calls), sign(shared, made.admin), wanted, NOW)
