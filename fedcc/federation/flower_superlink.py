@@ -15,27 +15,35 @@ import asyncio
 import contextlib
 import signal
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request
 from flwr.common.constant import (
     ISOLATION_MODE_PROCESS,
     NOOP_ACCOUNT_NAME,
     NOOP_FLWR_AID,
     TRANSPORT_TYPE_GRPC_RERE,
 )
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.node_pb2 import Node
 from flwr.server.superlink.linkstate import in_memory_linkstate
-from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NodeStatus
+from flwr.supercore.constant import (
+    FLEET_HTTP_PUBLIC_KEY_HEADER,
+    FLWR_IN_MEMORY_DB_NAME,
+    NodeStatus,
+)
 from flwr.superlink import main as superlink_main
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import SuperLinkLifespanConfig, load_control_authn_plugin
+from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from flwr.superlink.servicer.fleet import fleet_handlers
 
-from fedcc.federation.fleet_gate import FleetGate, LocalGate, News
+from fedcc.federation.fleet_gate import FleetGate, LocalGate, News, Scope
 from fedcc.federation.flower_layers import whole_layers
 from fedcc.federation.flower_linkstate import use_prompt_link_state
 from fedcc.federation.flower_runs import node_number
@@ -82,7 +90,7 @@ def serve_superlink(listeners: Listeners, keys: Keys) -> None:
         LocalGate(app, news), host=LOOPBACK, port=listeners.control_port, **quiet
     )
     outer = uvicorn.Config(
-        FleetGate(app, news),
+        FleetGate(app, news, nodes.is_signed),
         host=listeners.host,
         port=listeners.port,
         ssl_certfile=str(listeners.certificate),
@@ -130,7 +138,26 @@ class Nodes:
 
     def __init__(self, app: FastAPI) -> None:
         """Take the state of a SuperLink's application."""
-        self._state = app.state.linkstate_factory.state()
+        self._app, self._state = app, app.state.linkstate_factory.state()
+
+    def is_signed(self, scope: Scope) -> bool:
+        """Tell by a request's head alone whether an admitted node sent it; Flower's own rule.
+
+        Args:
+            scope: of the request; nothing of its body is read.
+        """
+        request = Request({**scope, "app": self._app, "state": {}})
+        try:
+            key = b64decode(request.headers[FLEET_HTTP_PUBLIC_KEY_HEADER], validate=True)
+            number = self._state.get_node_id_by_public_key(key)
+            if number is None:
+                return False
+            # Flower compares the number in the body with the key's; the body is checked later.
+            request.state.protobuf_request = SendNodeHeartbeatRequest(node=Node(node_id=number))
+            authenticate_node(request)
+        except (KeyError, ValueError, HTTPException):
+            return False
+        return True
 
     def admit(self, keys: Mapping[str, bytes]) -> None:
         """Make these keys, and no others, those of the nodes.

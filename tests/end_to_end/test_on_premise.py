@@ -5,6 +5,7 @@ while a run goes on; the tests look at what was left behind.
 """
 
 import fcntl
+import http.client
 import json
 import os
 import pickle
@@ -61,6 +62,7 @@ class Play:
     hostile_replies: list[object] = field(default_factory=list)
     public_routes: dict[str, int] = field(default_factory=dict)
     plaintext: str = ""
+    large: int = 0
     ready: dict[str, int] = field(default_factory=dict)
     stranger: str = ""
     other_authority: str = ""
@@ -80,6 +82,19 @@ def status(url: str, context: ssl.SSLContext | None, data: bytes | None = None) 
             return int(reply.status)
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def declare(address: str, context: ssl.SSLContext, length: int) -> int:
+    """Say that so many bytes will follow, send none; return the status of the answer."""
+    host, _, port = address.rpartition(":")
+    line = http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+    try:
+        line.putrequest("POST", "/v1/fleet/push-object")
+        line.putheader("Content-Length", str(length))
+        line.endheaders()
+        return line.getresponse().status
+    finally:
+        line.close()
 
 
 def node(drill: Drill, **changes: Any) -> NodeSettings:
@@ -127,6 +142,7 @@ def look_from_outside(play: Play) -> None:
     context = ssl.create_default_context(cafile=str(home.ca))
     for path in ("control/start-run", "control/register-node", "runtime/acquire-task"):
         play.public_routes[path] = status(f"https://{address}/v1/{path}", context, b"")
+    play.large = declare(address, context, 10**6)
     try:
         play.plaintext = str(status(f"http://{address}/v1/fleet/pull-messages", None, b""))
     except OSError as error:
@@ -269,6 +285,10 @@ def test_the_hostile_code_would_have_run_if_anybody_had_imported_it(tmp_path: Pa
 
 def test_control_routes_are_not_reachable_from_the_network(play: Play) -> None:
     assert set(play.public_routes.values()) == {404}
+
+
+def test_a_large_body_of_a_stranger_is_refused_before_it_is_read(play: Play) -> None:
+    assert play.large == 413
 
 
 def test_a_plaintext_connection_gets_no_answer(play: Play) -> None:

@@ -8,7 +8,8 @@ import pytest
 from flwr.superlink.routers.control import router as control_router
 from flwr.superlink.routers.fleet.router import router as fleet_router
 
-from fedcc.federation.fleet_gate import FLEET_ROUTES, FleetGate, LocalGate, News
+from fedcc.federation import fleet_gate
+from fedcc.federation.fleet_gate import FLEET_ROUTES, MOST, SMALL, FleetGate, LocalGate, News
 
 SELF_SERVICE = {"/v1/fleet/register-node", "/v1/fleet/unregister-node"}
 
@@ -18,17 +19,34 @@ class Inner:
 
     def __init__(self) -> None:
         self.reached: list[str] = []
+        self.bodies: list[bytes] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.reached.append(scope["path"])
+        if receive is not None and scope["path"].startswith("/v1/fleet/"):
+            self.bodies.append((await receive())["body"])
 
 
-def ask(gate: Any, path: str, **more: Any) -> list[Any]:
-    """Send one request; return what the gate itself answered."""
+def nobody(scope: Any) -> bool:
+    return False
+
+
+def everybody(scope: Any) -> bool:
+    return True
+
+
+async def empty() -> Any:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def ask(gate: Any, path: str, body: tuple[bytes, ...] = (b"",), **more: Any) -> list[Any]:
+    """Send one request in pieces; return what the gate itself answered."""
     sent: list[Any] = []
+    left = list(body)
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        piece = left.pop(0)
+        return {"type": "http.request", "body": piece, "more_body": bool(left)}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -51,7 +69,7 @@ def test_every_route_of_flowers_fleet_is_let_through_but_those_by_which_a_node_a
 def test_a_fleet_route_reaches_the_superlink(path: str) -> None:
     inner = Inner()
 
-    assert ask(FleetGate(inner, News()), path) == []
+    assert ask(FleetGate(inner, News(), nobody), path) == []
     assert inner.reached == [path]
 
 
@@ -78,7 +96,7 @@ CLOSED = [
 def test_nothing_else_reaches_the_superlink_from_the_network(path: str) -> None:
     inner = Inner()
 
-    sent = ask(FleetGate(inner, News()), path)
+    sent = ask(FleetGate(inner, News(), nobody), path)
 
     assert inner.reached == []
     assert sent[0]["status"] == 404
@@ -90,19 +108,95 @@ def test_nothing_else_reaches_the_superlink_from_the_network(path: str) -> None:
 def test_another_method_or_a_mounted_path_does_not_open_a_fleet_route(more: Any) -> None:
     inner = Inner()
 
-    ask(FleetGate(inner, News()), "/v1/fleet/pull-messages", **more)
+    ask(FleetGate(inner, News(), nobody), "/v1/fleet/pull-messages", **more)
 
     assert inner.reached == []
+
+
+PUSH = "/v1/fleet/push-object"
+
+
+def declared(length: int) -> dict[str, Any]:
+    return {"headers": [(b"content-length", str(length).encode())]}
+
+
+def test_a_body_reaches_the_superlink_as_it_was_sent() -> None:
+    inner = Inner()
+
+    assert ask(FleetGate(inner, News(), nobody), PUSH, (b"a" * 1000, b"", b"b")) == []
+
+    assert inner.bodies == [b"a" * 1000 + b"b"]
+
+
+def test_a_large_body_is_taken_from_an_admitted_node_and_from_nobody_else() -> None:
+    large = b"x" * (SMALL + 1)
+    inner = Inner()
+
+    assert ask(FleetGate(inner, News(), everybody), PUSH, (large,), **declared(len(large))) == []
+    (start, _) = ask(FleetGate(inner, News(), nobody), PUSH, (large,), **declared(len(large)))
+
+    assert inner.bodies == [large]
+    assert start["status"] == 413 and (b"connection", b"close") in start["headers"]
+
+
+@pytest.mark.parametrize(
+    ("body", "head"),
+    [
+        ((b"x" * SMALL, b"x"), {}),  # without a word on its length
+        ((b"x" * SMALL, b"x"), {"headers": [(b"content-length", b"-1")]}),
+        ((b"x" * SMALL, b"x"), declared(10)),  # a server would cut it; the gate counts itself
+    ],
+)
+def test_nothing_longer_than_it_says_gets_past_the_gate(
+    body: tuple[bytes, ...], head: dict[str, Any]
+) -> None:
+    inner = Inner()
+
+    # Not even an admitted node's: it has to say how much it sends.
+    (start, _) = ask(FleetGate(inner, News(), everybody), PUSH, body, **head)
+
+    assert start["status"] == 413 and inner.reached == []
+
+
+def test_a_body_that_is_declared_too_large_is_not_read_whoever_sends_it() -> None:
+    async def never() -> Any:
+        raise AssertionError("read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": PUSH, **declared(MOST + 1)}
+    asyncio.run(FleetGate(Inner(), News(), everybody)(scope, never, send))
+
+    assert sent[0]["status"] == 413
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_gate, "READ_SECONDS", 0.05)
+    inner, sent = Inner(), []
+
+    async def stalled() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": PUSH, "headers": []}
+    asyncio.run(FleetGate(inner, News(), nobody)(scope, stalled, send))
+
+    assert inner.reached == [] and sent[0]["status"] == 413
 
 
 def test_a_question_is_answered_as_soon_as_a_message_was_pushed() -> None:
     async def play() -> float:
         news, inner = News(), Inner()
-        gate, local = FleetGate(inner, news), LocalGate(inner, news)
+        gate, local = FleetGate(inner, news, nobody), LocalGate(inner, news)
         pull = {"type": "http", "method": "POST", "path": "/v1/fleet/pull-messages", "headers": []}
-        await gate(pull, None, None)  # the first one is never held
-        asked = asyncio.create_task(gate(pull, None, None))
-        await asyncio.sleep(0)
+        await gate(pull, empty, None)  # the first one is never held
+        asked = asyncio.create_task(gate(pull, empty, None))
+        await asyncio.sleep(0.05)
         assert inner.reached == ["/v1/fleet/pull-messages"]  # held
         began = time.monotonic()
         await local({"type": "http", "path": "/v1/runtime/push-messages"}, None, None)
@@ -116,11 +210,11 @@ def test_a_question_is_answered_as_soon_as_a_message_was_pushed() -> None:
 def test_a_message_that_came_between_two_questions_is_not_waited_for() -> None:
     async def play() -> list[str]:
         news, inner = News(), Inner()
-        gate, local = FleetGate(inner, news), LocalGate(inner, news)
+        gate, local = FleetGate(inner, news, nobody), LocalGate(inner, news)
         pull = {"type": "http", "method": "POST", "path": "/v1/fleet/pull-messages", "headers": []}
-        await gate(pull, None, None)
+        await gate(pull, empty, None)
         await local({"type": "http", "path": "/v1/runtime/push-messages"}, None, None)
-        await asyncio.wait_for(gate(pull, None, None), 0.5)
+        await asyncio.wait_for(gate(pull, empty, None), 0.5)
         return inner.reached
 
     assert len(asyncio.run(play())) == 3

@@ -2,14 +2,24 @@
 
 import ast
 import inspect
+from base64 import b64encode
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP384R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
 from fastapi import FastAPI
 from flwr.common import constant
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
 from flwr.supercore import heartbeat
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 from flwr.supercore.retry import http_retry
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.supernode import fleet_http_connection, start_client_internal
@@ -144,6 +154,44 @@ def node_settings(seconds: float) -> flower_supernode.NodeSettings:
         heartbeat=seconds,
         bytes_per_second=None,
     )
+
+
+def signed_head(key: EllipticCurvePrivateKey, at: datetime) -> dict[str, Any]:
+    """The head that Flower's own client puts before a request."""
+    stamp = at.isoformat()
+    signature = sign_message(key, stamp.encode("ascii"))
+    headers = {
+        "flwr-public-key": b64encode(public_key_to_bytes(key.public_key())),
+        "flwr-timestamp": stamp.encode(),
+        "flwr-signature": b64encode(signature),
+    }
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/fleet/push-object",
+        "query_string": b"",
+        "headers": [(name.encode(), value) for name, value in headers.items()],
+    }
+
+
+def test_a_requests_head_proves_who_sends_it_by_flowers_own_rule() -> None:
+    app = flower_superlink.superlink_app(LISTENERS)
+    nodes = flower_superlink.Nodes(app)
+    ours, stranger = generate_private_key(SECP384R1()), generate_private_key(SECP384R1())
+    nodes.admit({"lisbon": public_key_to_bytes(ours.public_key())})
+    head = signed_head(ours, now())
+
+    assert nodes.is_signed(head)
+    assert not nodes.is_signed(signed_head(stranger, now()))
+    assert not nodes.is_signed(signed_head(ours, now() - timedelta(minutes=10)))
+    assert not nodes.is_signed({**head, "headers": []})
+    assert not nodes.is_signed({**head, "headers": head["headers"][:2]})
+    for name in range(3):  # each of the three belongs to one who is not admitted
+        theirs = signed_head(stranger, now())["headers"]
+        mixed = [theirs[i] if i == name else head["headers"][i] for i in range(3)]
+        assert not nodes.is_signed({**head, "headers": mixed})
+    nodes.admit({})
+    assert not nodes.is_signed(signed_head(ours, now()))
 
 
 def test_a_node_has_the_same_number_after_a_restart_and_a_strangers_key_has_none() -> None:
