@@ -103,6 +103,8 @@ class Drill:
         """Submit one more run, which is watched from now on."""
         wanted = ["task=churn", f"data={DATA}", f"rounds={rounds}"]
         self.signed = self.made.submit(wanted, self.root)
+        for path in self.seen.glob("*"):
+            path.unlink()
 
     def start(self, name: str) -> None:
         """Start a service: `hub` or a site."""
@@ -141,6 +143,11 @@ class Drill:
         path = self.root / f"{name}.log"
         lines = path.read_text().splitlines() if path.exists() else []
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    @property
+    def seen(self) -> Path:
+        """Where hooks keep what was added and applied in the run."""
+        return self.root / "seen"
 
     @property
     def folder(self) -> Path:

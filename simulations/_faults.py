@@ -32,7 +32,7 @@ FROZEN_SECONDS = 5.0
 SHORT_SECONDS = 8.0  # left of a certificate when it is put in place
 HOURS_OFF = 2  # of a wrong clock; more than the hour by which certificates are backdated
 DISK_MEGABYTES = 256
-SECRET_TEXT = "row 4711 of Maria Silva"  # of an exception that must stay at its site
+HOOKS = Path(__file__).with_name("_site_hooks.py")
 
 CLOCK = """\
 #define _GNU_SOURCE
@@ -68,29 +68,6 @@ int gettimeofday(struct timeval *out, void *zone) {
   return 0;
 }
 """
-FAILING = f"""\
-# Makes the training of a site raise while a file is there.
-import importlib.abc, importlib.util, os, sys
-NAME = "fedcc.federation.local_update"
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != NAME:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        execute = spec.loader.exec_module
-        def exec_module(module):
-            execute(module)
-            real = module.noised_update
-            def noised_update(*arguments, **named):
-                if os.path.exists(os.environ["FEDCC_DRILL_FAILS"]):
-                    raise RuntimeError({SECRET_TEXT!r})
-                return real(*arguments, **named)
-            module.noised_update = noised_update
-        spec.loader.exec_module = exec_module
-        return spec
-sys.meta_path.insert(0, Finder())
-"""
 
 
 @dataclass(frozen=True)
@@ -105,18 +82,25 @@ class Prepared:
         return (self.disks or "disk" not in fault) and (self.clock or "clock" not in fault)
 
 
+def hook(drill: Drill, name: str, **variables: str) -> None:
+    """Let hooks into a service's processes, see `_site_hooks`."""
+    folder = drill.root / "hooks"
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(HOOKS, folder / "sitecustomize.py")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    drill.environment[name] = {"PYTHONPATH": path, **variables}
+
+
 @contextmanager
 def prepared(drill: Drill) -> Iterator[Prepared]:
     """Give each service a small disk, the last site a clock, and every site a way to fail."""
-    hooks, mounted = drill.root / "hooks", []
-    hooks.mkdir()
-    (hooks / "sitecustomize.py").write_text(FAILING)
-    path = os.pathsep.join([str(hooks), *filter(None, [os.environ.get("PYTHONPATH")])])
+    mounted = []
+    drill.seen.mkdir()
     for site in drill.made.sites:
-        fails = str(drill.root / f"{site}.fails")
-        drill.environment[site] = {"PYTHONPATH": path, "FEDCC_DRILL_FAILS": fails}
+        fails, seen = str(drill.root / f"{site}.fails"), str(drill.seen)
+        hook(drill, site, FEDCC_DRILL_FAILS=fails, FEDCC_DRILL_SEEN=seen)
     clocked = drill.made.sites[-1]
-    library = _clock_library(hooks)
+    library = _clock_library(drill.root / "hooks")
     if library is not None:
         _set_clock(drill, clocked, 0)
         offset = str(drill.root / f"{clocked}.clock")

@@ -9,8 +9,9 @@ SuperLink or its process of runs is killed, a site's network is cut and joined a
 frozen for a while, a disk is full for a while, a clock is two hours off, the server's certificate
 expires until the admin renews it, or a site's training raises an exception. A service that was
 killed whole is started again as systemd would do; nothing else is done by hand. Afterwards every
-site must hold the same model to the bit, its ledger one charge for each upload, every service must
-still run, and nothing of the exception's text may be at the aggregator.
+sum that a site applied must be that of what its survivors added, to the last integer; every site
+must hold the same model to the bit, its ledger one charge for each upload, every service must still
+run, and nothing of the exception's text may be at the aggregator.
 """
 
 import argparse
@@ -26,8 +27,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from _drill import Drill, site_names  # noqa: E402
-from _faults import FAULTS, SECRET_TEXT, prepared  # noqa: E402
+from _faults import FAULTS, prepared  # noqa: E402
 from _namespaces import namespaces  # noqa: E402
+from _site_hooks import SECRET_TEXT  # noqa: E402
+from _sums import wrong_sum  # noqa: E402
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -80,6 +83,8 @@ def check(drill: Drill) -> str:
     time.sleep(2.0)
     if len(set(drill.models().values())) != 1:
         return "different models"
+    if wrong := wrong_sum(drill.seen, drill.signed.plan.steps_per_unit):
+        return wrong
     for site in drill.made.sites:
         charges = drill.charges(site)
         if len(charges) != len(set(charges)):
