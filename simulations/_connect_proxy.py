@@ -1,12 +1,16 @@
-"""A small HTTP proxy that knows CONNECT, with credentials if wanted; it notes who went where."""
+"""A small HTTP proxy that knows CONNECT, with credentials or TLS; it notes who went where."""
 
-import socket
+import asyncio
+import contextlib
+import ssl
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
@@ -29,69 +33,62 @@ class Proxy:
         wanted = f"basic {b64encode(self.credentials.encode()).decode()}".lower()
         return "" if wanted in head.lower() else "407 Proxy Authentication Required"
 
-    def serve(self, listening: socket.socket) -> None:
-        """Answer for as long as the socket is open."""
-        while True:
-            try:
-                inner, _ = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve_one, args=(inner,), daemon=True).start()
-
-    def _serve_one(self, inner: socket.socket) -> None:
-        try:
-            self._tunnel(inner)
-        except OSError:
-            pass  # one of the two ends has gone
-
-    def _tunnel(self, inner: socket.socket) -> None:
-        with inner:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                piece = inner.recv(4096)
-                if not piece:
-                    return
-                head += piece
-            line, _, rest = head.decode("latin-1").partition("\r\n")
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one client until one of the two ends has gone."""
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            line, _, rest = head.partition("\r\n")
             self.asked.append(line)
-            refusal = self.refusal(rest)
-            if refusal:
-                inner.sendall(f"HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n".encode())
-                return
-            host, _, port = line.split()[1].rpartition(":")
-            with socket.create_connection((host, int(port))) as outer:
-                inner.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=_carry, args=(outer, inner), daemon=True)
-                back.start()
-                self._carry_up(inner, outer)
+            if refusal := self.refusal(rest):
+                writer.write(f"HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n".encode())
+                await writer.drain()
+            else:
+                host, _, port = line.split()[1].rpartition(":")
+                outer = await asyncio.open_connection(host, int(port))
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                await asyncio.gather(
+                    self._carry((reader, outer[1]), is_up=True),
+                    self._carry((outer[0], writer), is_up=False),
+                )
+        writer.close()
 
-    def _carry_up(self, inner: socket.socket, outer: socket.socket) -> None:
-        is_first = True
-        try:
-            while piece := inner.recv(65536):
+    async def _carry(self, ends: Ends, *, is_up: bool) -> None:
+        """Pass bytes on; upwards they are noted."""
+        reader, writer = ends
+        is_first = is_up
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
                 if is_first:
                     self.first_bytes.append(piece[:16])
                     is_first = False
-                self.sent.append((time.monotonic(), len(piece)))
-                outer.sendall(piece)
-        except OSError:
-            pass
-
-
-def _carry(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while piece := source.recv(65536):
-            sink.sendall(piece)
-        sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
+                if is_up:
+                    self.sent.append((time.monotonic(), len(piece)))
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
 
 
 @contextmanager
-def connect_proxy(credentials: str | None = None, answer: str | None = None) -> Iterator[Proxy]:
-    """Run a proxy on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        proxy = Proxy(credentials, answer, int(listening.getsockname()[1]))
-        threading.Thread(target=proxy.serve, args=(listening,), daemon=True).start()
+def connect_proxy(
+    credentials: str | None = None,
+    answer: str | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Proxy]:
+    """Run a proxy on loopback; with `tls` the way to it is TLS as well."""
+    proxy, loop, ready = Proxy(credentials, answer), asyncio.new_event_loop(), threading.Event()
+
+    async def listen() -> None:
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=tls)
+        proxy.port = int(server.sockets[0].getsockname()[1])
+        ready.set()
+
+    def run() -> None:
+        loop.run_until_complete(listen())
+        loop.run_forever()
+
+    threading.Thread(target=run, daemon=True).start()
+    ready.wait(10)
+    try:
         yield proxy
-        listening.shutdown(socket.SHUT_RDWR)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)

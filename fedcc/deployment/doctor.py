@@ -29,7 +29,7 @@ from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.node_list import admitted_nodes
 from fedcc.deployment.own_data import own_data
 from fedcc.deployment.probe import Answer, probe
-from fedcc.deployment.proxy_access import proxy_url
+from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, TooFewSites
 from fedcc.privacy.ledger import read_ledger
@@ -127,7 +127,7 @@ def _connect(home: SiteHome, settings: DoctorSettings) -> Answer:
         dialled.host,
         dialled.port,
         home.ca,
-        proxy=proxy_url(home),
+        proxy=proxy_of(home),
         timeout=settings.timeout_seconds,
     )
 

@@ -1,10 +1,13 @@
 """Telling systemd how a service is (`sd_notify`); without systemd nothing happens.
 
+What systemd does not take is lost: no service ends, or waits, because systemd is being reloaded.
+
 A service that says `alive` less often than its unit's WatchdogSec is ended and started again. So
 whoever calls it must do so from the loop that does the work, not from a thread of its own, which
 would go on saying it while the work hangs.
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -41,4 +44,6 @@ class Notifier:
         # A leading @ stands for Linux's abstract names, which begin with a zero byte.
         address = self._address.replace("@", "\0", 1) if self._address[0] == "@" else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.sendto(message.encode(), address)
+            channel.setblocking(False)
+            with contextlib.suppress(OSError):
+                channel.sendto(message.encode(), address)

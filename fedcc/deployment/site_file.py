@@ -49,6 +49,7 @@ class Network:
     """How and when a site uses its network."""
 
     proxy: str | None
+    proxy_ca: str | None
     proxy_credentials: str | None
     max_kilobytes_per_second: float | None
     windows: tuple[Window, ...]
@@ -60,6 +61,8 @@ class Network:
             _check_proxy(self.proxy)
         elif self.proxy_credentials is not None:
             raise ValueError("proxy_credentials without a proxy: name it, or say null")
+        if self.proxy_ca is not None and not (self.proxy or "").startswith("https://"):
+            raise ValueError("proxy_ca without a proxy that speaks TLS (https://): say null")
         rate = self.max_kilobytes_per_second
         if rate is not None and not rate > 0:
             raise ValueError(f"max_kilobytes_per_second must be > 0 or null, got {rate:g}")
@@ -72,8 +75,9 @@ def _check_proxy(proxy: str) -> None:
         port = parts.port
     except ValueError:
         port = None
-    if parts.scheme != "http" or not parts.hostname or port is None or parts.path.strip("/"):
-        raise ValueError("proxy must be null or http://HOST:PORT (what is inside is TLS anyway)")
+    known = parts.scheme in ("http", "https")
+    if not known or not parts.hostname or port is None or parts.path.strip("/"):
+        raise ValueError("proxy must be null, http://HOST:PORT or https://HOST:PORT")
     if parts.username or parts.password:
         raise ValueError(
             "proxy must not hold a password: this file is not private. Name a file as "

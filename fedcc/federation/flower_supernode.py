@@ -58,7 +58,8 @@ class NodeSettings:
     secret_file: Path
     poll: float  # seconds between two looks for a message
     heartbeat: float  # seconds; a node is taken for dead after twice as many
-    bytes_per_second: float | None  # of what is sent; `None` for no limit
+    secure_proxy: str | None  # host:port of a proxy that speaks TLS itself
+    bytes_per_second: float | None  # each way; `None` for no limit
 
 
 def private_key(path: Path) -> EllipticCurvePrivateKey:
@@ -153,9 +154,17 @@ def _check_admitted(status: int, is_late: bool) -> None:
 def _check_trusted(error: httpx.TransportError, node: NodeSettings) -> None:
     text = str(error).lower()
     if any(word in text for word in ("certificate", "ssl", "tls")):
+        proxy = (
+            ""
+            if node.secure_proxy is None
+            else (
+                f" Or the proxy {node.secure_proxy} does not prove who it is: see network.proxy_ca."
+            )
+        )
         raise EnvelopeError(
             f"{node.address} does not prove to be the aggregator: its certificate is not one of "
             f"{node.ca} for this name, has expired, or it speaks no TLS. Nothing was sent to it."
+            f"{proxy}"
         ) from None
 
 
@@ -305,8 +314,9 @@ def _hold_tasks() -> Callable[[], None]:
 
 
 def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
-    """Note each answer to a pull, and send objects no faster than allowed."""
+    """Note each answer to a pull, and send and fetch objects no faster than allowed."""
     pull, push = FleetHttpClient.PullMessages, FleetHttpClient.PushObject
+    fetch = FleetHttpClient.PullObject
     confirm, announce = FleetHttpClient.ConfirmMessageReceived, _hold_tasks()
     rate = node.bytes_per_second
 
@@ -325,6 +335,13 @@ def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
             time.sleep(request.ByteSize() / rate)
         return push(client, request)
 
+    def slow_fetch(client: FleetHttpClient, request: Any) -> Any:
+        reply = fetch(client, request)
+        if rate is not None:
+            time.sleep(reply.ByteSize() / rate)
+        return reply
+
     FleetHttpClient.ConfirmMessageReceived = announced_confirm  # type: ignore[assignment, method-assign]
     FleetHttpClient.PullMessages = noted_pull  # type: ignore[assignment, method-assign]
     FleetHttpClient.PushObject = slow_push  # type: ignore[assignment, method-assign]
+    FleetHttpClient.PullObject = slow_fetch  # type: ignore[assignment, method-assign]

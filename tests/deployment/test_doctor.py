@@ -22,6 +22,7 @@ from fedcc.deployment.checks import Check, DoctorSettings, examine, exit_code
 from fedcc.deployment.doctor import aggregator_steps, doctor_settings, site_steps
 from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.probe import probe
+from fedcc.deployment.proxy_access import Proxy
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, EnvelopeError, TooFewSites
 
@@ -316,7 +317,7 @@ def test_the_aggregator_is_reached_by_name_and_tells_its_time(local: Path) -> No
 def test_the_aggregator_is_reached_through_a_proxy_that_sees_tls_only(local: Path) -> None:
     seen: list[bytes] = []
     with serving(local) as port, proxy(port, seen) as through:
-        way = f"http://127.0.0.1:{through}"
+        way = Proxy(f"http://127.0.0.1:{through}")
         answer = probe("localhost", port, local / "tls/ca.pem", proxy=way, timeout=5)
 
     assert answer.protocol and seen[0].startswith(f"CONNECT localhost:{port}".encode())

@@ -139,6 +139,20 @@ def test_systemd_is_told_that_the_service_lives(tmp_path: Path, abstract: bool) 
     assert notifier.watchdog_seconds == 60.0
 
 
+def test_a_systemd_that_does_not_listen_ends_no_service(tmp_path: Path) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+
+    notifier.ready()  # raises nothing
+
+
+def test_a_systemd_that_does_not_read_stops_no_service(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "n"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")})
+        for _ in range(2000):  # many more than the socket keeps
+            notifier.alive("round 3")
+
+
 def test_without_systemd_nothing_is_told() -> None:
     notifier = Notifier({})
     notifier.ready()

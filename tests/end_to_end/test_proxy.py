@@ -6,17 +6,20 @@ The aggregator listens on 127.0.0.2, so that it is not one of the addresses that
 import dataclasses
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fedcc.deployment.certificates import Authority
 from fedcc.deployment.probe import probe
-from fedcc.deployment.proxy_access import proxy_url
+from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, RecordError, TooFewSites
 from fedcc.federation.flower_supernode import NodeSettings, sign_off
@@ -27,7 +30,7 @@ from _drill import Drill  # noqa: E402
 
 HUB = "127.0.0.2"
 CREDENTIALS = "fedcc:pass:word with @/"
-RATE = 2.0  # kilobytes a second
+RATE = 8.0  # kilobytes a second
 RATED, OPEN, DIRECT = "site-1", "site-2", "site-3"
 
 
@@ -62,7 +65,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Drill:
 
 
 def node(drill: Drill, home: SiteHome) -> NodeSettings:
-    dialled = home.values.aggregator
+    dialled, proxy = home.values.aggregator, proxy_of(home)
     return NodeSettings(
         address=f"{dialled.host}:{dialled.port}",
         ca=home.ca,
@@ -71,6 +74,7 @@ def node(drill: Drill, home: SiteHome) -> NodeSettings:
         secret_file=Path("/none"),
         poll=0.1,
         heartbeat=2.0,
+        secure_proxy=proxy.address if proxy is not None and proxy.is_secure else None,
         bytes_per_second=None,
     )
 
@@ -80,7 +84,11 @@ def told(drill: Drill, home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> list[
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HTTPS_PROXY", str(proxy_url(home)))
+    way = proxy_of(home)
+    assert way is not None
+    monkeypatch.setenv("HTTPS_PROXY", way.url)
+    if way.ca is not None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(way.ca))
     waits: list[float] = []
     found: list[str] = []
 
@@ -117,7 +125,7 @@ def test_a_proxy_that_refuses_is_named_and_waited_for(
 
         [problem] = told(drill, home, monkeypatch)
         with pytest.raises(TooFewSites, match=says) as refused:
-            probe(HUB, 8443, home.ca, proxy=proxy_url(home), timeout=5.0)
+            probe(HUB, 8443, home.ca, proxy=proxy_of(home), timeout=5.0)
 
     assert says in problem and "network.proxy" in problem
     assert len(proxy.asked) >= 3  # it was asked again
@@ -132,6 +140,95 @@ def test_a_proxy_that_is_not_there_is_waited_for(
     [problem] = told(drill, home, monkeypatch)
 
     assert "cannot be reached" in problem
+
+
+@dataclass
+class TlsProxy:
+    """A certificate for a proxy, and the authority that it is of."""
+
+    context: ssl.SSLContext
+    authority: Path
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> TlsProxy:
+    folder, now = tmp_path_factory.mktemp("tls"), datetime.now(UTC)
+    authority = Authority.create("proxy", 60, now)
+    certificate, key = authority.issue(["127.0.0.1"], 30, now)
+    for name, content in (("ca", authority.pem), ("server", certificate), ("key", key)):
+        (folder / f"{name}.pem").write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+    return TlsProxy(context, folder / "ca.pem")
+
+
+def tls_home(drill: Drill, proxy: Proxy, authority: Path | None) -> SiteHome:
+    ca = None if authority is None else str(authority)
+    address = f"https://127.0.0.1:{proxy.port}"
+    return set_network(drill, RATED, proxy=address, proxy_ca=ca, proxy_credentials=None)
+
+
+def test_a_proxy_that_speaks_tls_is_told_where_to_connect_in_tls_only(
+    drill: Drill, tls: TlsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect_proxy(None, "403 Forbidden", tls.context) as proxy:
+        home = tls_home(drill, proxy, tls.authority)
+
+        [problem] = told(drill, home, monkeypatch)
+        with pytest.raises(TooFewSites, match="the proxy answers 403 Forbidden"):
+            probe(HUB, 8443, home.ca, proxy=proxy_of(home), timeout=5.0)
+
+    assert "403 Forbidden" in problem and len(proxy.asked) >= 3
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_proxy_that_is_not_of_its_authority_is_not_asked(
+    drill: Drill, tls: TlsProxy, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    """Neither one that nobody vouches for, nor one of another authority than the named one."""
+    with connect_proxy(None, None, tls.context) as proxy:
+        home = tls_home(drill, proxy, drill.made.site(RATED) / "ca.pem" if named else None)
+
+        with pytest.raises(EnvelopeError, match="network.proxy_ca"):
+            told(drill, home, monkeypatch)
+        with pytest.raises(EnvelopeError, match="proxy's certificate is not accepted"):
+            probe(HUB, 8443, home.ca, proxy=proxy_of(home), timeout=5.0)
+
+    assert proxy.asked == []
+
+
+def test_the_authority_of_a_proxy_vouches_for_no_aggregator(
+    drill: Drill, tls: TlsProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that opens what passes, with certificates of its own, as some of them do."""
+    with connect_proxy(None, None, tls.context) as between:
+        with connect_proxy(None, None, tls.context) as proxy:
+            home = tls_home(drill, proxy, tls.authority)
+            address = f"127.0.0.1:{between.port}"
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            for name in list(os.environ):
+                if name.lower().endswith("_proxy"):
+                    monkeypatch.delenv(name)
+            way = proxy_of(home)
+            assert way is not None
+            monkeypatch.setenv("HTTPS_PROXY", way.url)
+            monkeypatch.setenv("SSL_CERT_FILE", str(way.ca))
+
+            with pytest.raises(EnvelopeError, match="does not prove to be the aggregator"):
+                sign_off(dataclasses.replace(node(drill, home), address=address))
+            with pytest.raises(EnvelopeError, match="Somebody may be in between"):
+                probe("127.0.0.1", between.port, home.ca, proxy=way, timeout=5.0)
+
+        assert proxy.asked  # it was asked, and what it led to was refused
+    assert between.asked == []
+
+
+def test_an_authority_that_cannot_be_read_is_refused_by_name(drill: Drill) -> None:
+    home = set_network(drill, RATED, proxy="https://127.0.0.1:9", proxy_ca="/nowhere.pem")
+
+    with pytest.raises(RecordError, match="/nowhere.pem"):
+        proxy_of(home)
+    set_network(drill, RATED, proxy=None, proxy_ca=None, proxy_credentials=None)
 
 
 def test_a_server_behind_no_proxy_that_speaks_no_tls_is_refused_and_not_waited_for(
@@ -169,7 +266,7 @@ def test_credentials_that_are_none_or_open_to_others_are_refused(
     home = set_network(drill, OPEN, proxy="http://127.0.0.1:9", proxy_credentials=named)
 
     with pytest.raises(error, match="proxy.secret") as refused:
-        proxy_url(home)
+        proxy_of(home)
 
     assert text not in str(refused.value)
 
@@ -192,11 +289,11 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A run of three sites: one with credentials and a limit, one without, one without proxy."""
+def run(tmp_path_factory: pytest.TempPathFactory, tls: TlsProxy) -> Iterator[Run]:
+    """A run of three sites: behind a proxy with credentials and a limit, one with TLS, none."""
     drill = small_drill(tmp_path_factory.mktemp("run") / "drill")
     other = small_drill(tmp_path_factory.mktemp("other") / "drill")
-    with connect_proxy(CREDENTIALS) as rated, connect_proxy() as free:
+    with connect_proxy(CREDENTIALS) as rated, connect_proxy(tls=tls.context) as free:
         named = write_credentials(drill, RATED, CREDENTIALS + "\n")
         set_network(
             drill,
@@ -205,7 +302,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             proxy_credentials=named,
             max_kilobytes_per_second=RATE,
         )
-        set_network(drill, OPEN, proxy=f"http://127.0.0.1:{free.port}")
+        address = f"https://127.0.0.1:{free.port}"
+        set_network(drill, OPEN, proxy=address, proxy_ca=str(tls.authority))
         drill.start_all()
         try:
             drill.wait(drill.attempts, "a round closes")
@@ -214,7 +312,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             home = SiteHome.open(drill.made.site(OPEN))
             try:
                 stranger = SiteHome.open(other.made.site(OPEN)).ca
-                answer = proxy_url(home)
+                answer = proxy_of(home)
                 dialled = home.values.aggregator
                 probe(dialled.host, dialled.port, stranger, proxy=answer, timeout=10.0)
                 between = ""
@@ -256,6 +354,6 @@ def test_who_answers_in_the_aggregators_place_behind_a_proxy_is_refused(run: Run
 def test_a_limited_site_sends_no_faster_than_its_file_says(run: Run) -> None:
     rounds = [line for line in run.drill.attempts() if line["closed"]]
     # Every site sends as much; the round waits for the limited one. On a quiet machine a round
-    # without a limit takes 3 s, with it 16 s and more.
+    # without a limit takes 2 s, with it 4 s and more.
     for line in rounds:
         assert line["seconds"] >= line["bytes_up"] / 3 / (1000 * RATE) * 0.95

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from base64 import b64encode
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from fastapi import FastAPI
 from flwr.common import constant
+from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse, PushObjectRequest
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
 from flwr.supercore import heartbeat
 from flwr.supercore.date import now
@@ -24,6 +26,7 @@ from flwr.supercore.retry import http_retry
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode import main as runtime_main
+from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from fedcc.federation import (
     flower_compat,
@@ -152,6 +155,7 @@ def node_settings(seconds: float) -> flower_supernode.NodeSettings:
         secret_file=Path("/none"),
         poll=0.02,
         heartbeat=seconds,
+        secure_proxy=None,
         bytes_per_second=None,
     )
 
@@ -219,3 +223,23 @@ def test_a_key_that_is_none_of_a_node_is_refused_by_name(tmp_path: Path) -> None
 
     with pytest.raises(flower_supernode.ConfigError, match=r"keys\.node"):
         flower_supernode.private_key(path)
+
+
+def test_a_limited_node_takes_its_time_for_what_it_sends_and_for_what_it_fetches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    for name in ("PullMessages", "PushObject", "PullObject", "ConfirmMessageReceived"):
+        sent = PullObjectResponse(object_content=b"x" * 5000)
+        monkeypatch.setattr(FleetHttpClient, name, lambda client, request, reply=sent: reply)
+    monkeypatch.setattr(runtime_main, "create_app", None)
+    monkeypatch.setattr(flower_supernode.time, "sleep", slept.append)
+    node = replace(node_settings(6.0), bytes_per_second=1000.0)
+    client: Any = object.__new__(FleetHttpClient)
+
+    flower_supernode._watch(node, lambda: None)
+    client.PushObject(PushObjectRequest(object_content=b"x" * 3000))
+    client.PullObject(PullObjectRequest())
+    client.PullMessages(PullObjectRequest())
+
+    assert slept == [pytest.approx(3.0, abs=0.1), pytest.approx(5.0, abs=0.1)]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.deployment.node_list import admitted_nodes
+from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import FedccError
 from fedcc.federation.engines.alive import end_with_holder
@@ -70,7 +71,7 @@ def supernode(file: Path) -> None:
     end_with_holder(places.lock)
     from fedcc.federation.flower_supernode import NodeSettings, run_node
 
-    settings, dialled = service_settings(), home.values.aggregator
+    settings, dialled, proxy = service_settings(), home.values.aggregator, proxy_of(home)
     rate = home.values.network.max_kilobytes_per_second
     node = NodeSettings(
         address=f"{dialled.host}:{dialled.port}",
@@ -80,6 +81,7 @@ def supernode(file: Path) -> None:
         secret_file=places.secret,
         poll=settings.poll_seconds,
         heartbeat=settings.heartbeat_seconds,
+        secure_proxy=None if proxy is None or not proxy.is_secure else proxy.address,
         bytes_per_second=None if rate is None else 1000 * rate,
     )
 

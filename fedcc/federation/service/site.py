@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fedcc.crypto.key_file import KeyFile, Unlocker, read_key
 from fedcc.crypto.private_files import read_private
-from fedcc.deployment.proxy_access import proxy_url
+from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError
 from fedcc.federation.service.places import Places
@@ -54,7 +54,7 @@ def run_site(
         places=places,
         health=home.values.health,
         kinds=("supernode", "site"),
-        proxy=proxy_url(home),
+        proxy=proxy_of(home),
         secret=secret,
         is_ready=has_contact,
         metrics=metrics,
