@@ -62,6 +62,7 @@ def _record(one: "PlanOnDesk") -> dict[str, object]:
         "standing_approval": one.rule,
         "changes": None if one.changes is None else list(one.changes),
         "roster_changes": list(one.roster_changes),
+        "network": list(one.network),
     }
 
 
@@ -75,6 +76,7 @@ def _lines(one: "PlanOnDesk") -> list[str]:
         lines.append(f"CANNOT be approved: {one.refusal}")
     if one.rule is not None:
         lines.append(f"the standing approval {one.rule} admits it")
+    lines += one.network
     if one.roster_changes:
         lines.append(f"brings roster {one.signed.roster_serial}, which an approval takes over:")
         lines += [f"  - {text}" for text in one.roster_changes]

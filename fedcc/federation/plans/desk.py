@@ -29,6 +29,7 @@ from fedcc.federation.plans.decisions import (
     read_decisions,
 )
 from fedcc.federation.plans.differences import differences, roster_changes
+from fedcc.federation.plans.network_load import network_load
 from fedcc.federation.plans.review import (
     SiteView,
     approving_rule,
@@ -36,6 +37,7 @@ from fedcc.federation.plans.review import (
     trusted_identities,
 )
 from fedcc.federation.plans.signed_plan import SignedPlan, parse_plan, read_plan
+from fedcc.federation.service.settings import service_settings
 from fedcc.privacy.policy import load_policy
 
 LEAST_DIGITS = 8  # of a plan's hash, to name it by
@@ -52,6 +54,7 @@ class PlanOnDesk:
     # From the last approved plan of its task; None if there is none.
     changes: tuple[str, ...] | None
     roster_changes: tuple[str, ...]  # from the roster that is held, if this approval replaces it
+    network: tuple[str, ...]  # what it asks of a limited network
 
     @property
     def state(self) -> str:
@@ -148,7 +151,13 @@ class Desk:
             roster_changes=()
             if last is not None or refusal is not None
             else tuple(roster_changes(self.roster, signed.roster)),
+            network=() if last is not None or refusal is not None else self._network(signed),
         )
+
+    def _network(self, signed: SignedPlan) -> tuple[str, ...]:
+        values, patience = self.home.values, service_settings().timeout_seconds
+        rate = values.network.max_kilobytes_per_second
+        return tuple(network_load(signed.plan, values.site, rate, patience))
 
     def before(self, signed: SignedPlan) -> SignedPlan | None:
         """Return the last other plan of the task that was approved, if its file is still there."""
