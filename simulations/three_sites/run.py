@@ -8,11 +8,13 @@ aggregator run` and `fedcc site run`: TLS, node keys, signed plan, each site's o
 ledger. The namespaces have addresses of their own on one bridge and no other way out; where they
 are not allowed the script says so and uses loopback, as with `--loopback`. Afterwards `fedcc
 predict` scores the model of each site on the customers kept aside. With `--compare N`, N
-simulations of the same plan follow, each with noise of its own.
+simulations of the same plan follow, each with noise of its own; a model that is unlike theirs ends
+the script with an error.
 """
 
 import argparse
 import csv
+import math
 import signal
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from _installation import Installation, free_port, install, start, stop  # noqa: E402
@@ -116,6 +119,19 @@ def score(root: Path, run: Path) -> float:
     return area
 
 
+def is_alike(found: float, spread: list[float]) -> bool:
+    """Tell whether one more simulation would come out so far away once in a thousand times or more.
+
+    Source: Student's prediction interval for one more normal value.
+    """
+    count, mean, deviation = len(spread), float(np.mean(spread)), float(np.std(spread, ddof=1))
+    away = (found - mean) / deviation
+    print(
+        f"their mean {mean:.4f}; the sites' model is {away:+.1f} of their standard deviations away"
+    )
+    return bool(abs(away) <= stats.t.ppf(0.9995, count - 1) * math.sqrt(1 + 1 / count))
+
+
 def main() -> None:
     """Run the example and print its result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -150,11 +166,8 @@ def main() -> None:
         if spread:
             listed = ", ".join(f"{value:.4f}" for value in sorted(spread))
             print(f"simulations of the same plan: AUC {listed}")
-        if len(spread) > 1:
-            mean, deviation = float(np.mean(spread)), float(np.std(spread, ddof=1))
-            away = (found[0] - mean) / deviation
-            told = f"the sites' model is {away:+.1f} of their standard deviations away"
-            print(f"their mean {mean:.4f}; {told}")
+        if len(spread) > 1 and not is_alike(found[0], spread):
+            raise SystemExit("the sites' model is not like those of the simulations")
 
 
 if __name__ == "__main__":
