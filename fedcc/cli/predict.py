@@ -35,6 +35,10 @@ def run_predict(args: argparse.Namespace) -> int:
     if args.out is not None:
         _check_out(args.out, args.file, args.force)
     rows = fedcc.predict(args.file, args.run)
+    from fedcc.federation.prediction import marks
+
+    if found := marks(args.run):
+        print(f"WARNING: this model is not for release: {', '.join(found)}", file=sys.stderr)
     if args.out is None:
         _write(sys.stdout, rows, args.json)
         return 0

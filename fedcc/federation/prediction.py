@@ -1,5 +1,6 @@
 """Scoring a file with the model of a finished run."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,6 +60,21 @@ def predict(
         (int(row), names[label], float(chance[label]))
         for row, label, chance in zip(table.row, best, chances, strict=True)
     ]
+
+
+def marks(run: Path) -> list[str]:
+    """Return why a run's model is marked as not for release; empty where it is not.
+
+    Raises:
+        RecordError: if the folder has no readable `model.json`.
+    """
+    path = run / "model.json"
+    try:
+        card = json.loads(path.read_text())
+        found = [str(word) for word in card["unsafe"]]
+        return [*found, "seeded"] if card.get("seeded") else found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise RecordError(f"{path} cannot be read. Is this a finished run?") from None
 
 
 def _scoring_rows(file: Path, spec: DataSpec, role: str) -> Table:

@@ -35,6 +35,7 @@ from fedcc import config  # noqa: E402
 from fedcc.data.connectors import read_table  # noqa: E402
 from fedcc.data.gates import admit  # noqa: E402
 from fedcc.data.partition import partition_rows, split_test_rows  # noqa: E402
+from fedcc.federation.prediction import marks  # noqa: E402
 from fedcc.federation.settings import simulation_settings  # noqa: E402
 from fedcc.tasks.metrics import roc_auc  # noqa: E402
 
@@ -151,6 +152,8 @@ def main() -> None:
         models = {(folder / "model.safetensors").read_bytes() for folder in folders}
         if len(models) != 1:
             raise SystemExit("the sites hold different models")
+        if {tuple(marks(folder)) for folder in folders} != {("public_dataset",)}:
+            raise SystemExit("a model of public data is not marked as such")
         found = [score(root, folder) for folder in folders]
         for site, area in zip(SITES, found, strict=True):
             print(f"{site}: AUC {area:.4f}, model equal to the others' to the bit")

@@ -117,6 +117,18 @@ def test_predict_writes_row_label_confidence(
     assert lines[0] == "row,label,confidence"
     assert len(lines) == 601
     assert {line.split(",")[1] for line in lines[1:]} <= {"stays", "leaves"}
+    assert done.stderr == ""
+
+
+def test_predict_says_that_a_marked_model_is_not_for_release(
+    simulate: Command, command: Command, calls: Path
+) -> None:
+    simulate("run.dir=r", "crypto=none", "seed=1")
+
+    done = command("predict", str(calls / "calls.csv"), "--run", "r")
+
+    assert done.returncode == 0 and "WARNING" not in done.stdout
+    assert "not for release: crypto_none, outsiders_only, seeded" in done.stderr
 
 
 def test_predict_never_writes_over_the_scored_file(

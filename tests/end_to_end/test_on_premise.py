@@ -33,6 +33,7 @@ from fedcc.errors import EnvelopeError, ProtocolError
 from fedcc.federation import flower_runs
 from fedcc.federation.flower_supernode import NodeSettings, sign_off
 from fedcc.federation.messages import Parcel
+from fedcc.federation.prediction import marks
 from fedcc.federation.service.places import Places
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "simulations"))
@@ -401,6 +402,12 @@ def test_every_site_ends_with_the_same_model_to_the_bit(play: Play) -> None:
 
     assert set(models) == set(play.drill.made.sites)
     assert len(set(models.values())) == 1
+
+
+def test_a_model_of_public_data_is_marked_at_every_site(play: Play) -> None:
+    run = play.drill.signed.plan.run
+    for site in play.drill.made.sites:
+        assert marks(play.drill.made.site(site) / "state" / "runs" / run) == ["public_dataset"]
 
 
 @pytest.mark.parametrize("site", ["site-1", "site-2", "site-3", "site-4"])
