@@ -1,6 +1,9 @@
 """Replacing files whole, and removing them, so that a crash leaves the old or the new content."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedcc.errors import ConfigError
@@ -27,6 +30,26 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is read, judged and replaced; others wait.
+
+    Raises:
+        ConfigError: if there can be no lock.
+    """
+    try:
+        descriptor = os.open(
+            path.with_name(f".{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
+        )
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be locked: {error.strerror}.") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def remove_file(path: Path) -> None:

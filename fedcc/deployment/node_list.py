@@ -1,8 +1,8 @@
 """The signed list of the node keys of a consortium, and the folder that the SuperLink is fed from.
 
-The list names the roster it belongs to. The folder's files say the same once more, one key each in
-OpenSSH's format; whoever registers keys with the SuperLink reads them through `admitted_nodes`,
-which refuses a file that the list does not name, so a key dropped into the folder admits nobody.
+The list names the roster it belongs to; the SuperLink is fed from it alone (`listed_nodes`). The
+folder's files say the same once more, one key each in OpenSSH's format, for people and their tools;
+`admitted_nodes` tells where they differ. A key dropped into the folder admits nobody.
 """
 
 from collections.abc import Mapping
@@ -86,30 +86,47 @@ def read_list(path: Path, admin_fingerprint: str) -> NodeList:
     )
 
 
+def listed_nodes(home: AggregatorHome) -> tuple[dict[str, str], str]:
+    """Return the node key of each site that may connect, and what is wrong, or an empty text.
+
+    Where list and roster do not belong together, as after a crash, only sites of both count: who
+    was revoked is out whatever else is wrong.
+
+    Raises:
+        RecordError: if a file cannot be read.
+        EnvelopeError, ProtocolError: if one was altered, or is not under the admin's signature.
+    """
+    mark = home.values.admin.fingerprint
+    roster, nodes = read_roster(home.roster, mark), read_list(home.node_list, mark)
+    found = {site: key for site, key in nodes.nodes.items() if site in roster.identities()}
+    if nodes.roster_sha256 != roster.sha256 or set(nodes.nodes) != set(roster.identities()):
+        return found, f"{home.node_list} is not that of {home.roster}. {_REMEDY}"
+    return found, ""
+
+
 def admitted_nodes(home: AggregatorHome) -> dict[str, Path]:
-    """Return the public key file of each node that the SuperLink may admit, by site.
+    """Return the public key file of each admitted node, by site, if all files agree.
 
     Raises:
         RecordError: if a file cannot be read.
         EnvelopeError, ProtocolError: if roster, list and folder do not say the same under the
             admin's signature.
     """
-    mark = home.values.admin.fingerprint
-    roster, nodes = read_roster(home.roster, mark), read_list(home.node_list, mark)
-    if nodes.roster_sha256 != roster.sha256 or set(nodes.nodes) != set(roster.identities()):
-        raise ProtocolError(f"{home.node_list} is not that of {home.roster}. {_REMEDY}")
+    nodes, problem = listed_nodes(home)
+    if problem:
+        raise ProtocolError(problem)
     found = {path.stem: path for path in sorted(home.nodes.glob("*"))}
-    strangers = sorted(set(found) - set(nodes.nodes))
+    strangers = sorted(set(found) - set(nodes))
     if strangers:
         raise ProtocolError(
             f"{found[strangers[0]]}: the signed list names no such node. Remove the file, and find "
             "out who put it there."
         )
-    for site, key in nodes.nodes.items():
+    for site, key in nodes.items():
         path = home.nodes / f"{site}.pub"
         if found.get(site) != path or read_public(path) != f"{key}\n".encode():
             raise ProtocolError(f"{path} is not the key of the signed list. {_REMEDY}")
-    return {site: home.nodes / f"{site}.pub" for site in nodes.nodes}
+    return {site: home.nodes / f"{site}.pub" for site in nodes}
 
 
 def write_nodes(
@@ -137,8 +154,8 @@ def write_nodes(
     if len(set(nodes.values())) != len(nodes):
         raise ProtocolError("two sites show the same node key. Each makes its own.")
     for path in home.nodes.glob("*"):
-        if path.stem not in nodes:
-            remove_file(path)  # who was revoked is gone before anything else is written
+        if path.name not in {f"{site}.pub" for site in nodes}:
+            remove_file(path)
     replace_file(home.node_list, list_file(roster, nodes, admin, now))
     for site, key in nodes.items():
         replace_file(home.nodes / f"{site}.pub", f"{key}\n".encode())

@@ -97,9 +97,7 @@ class _Handshakes:
 
 
 def _way(proxy: Proxy) -> httpx.Proxy:
-    context = None
-    if proxy.is_secure:
-        context = ssl.create_default_context() if proxy.ca is None else trusting(proxy.ca)
+    context = None if proxy.ca is None else trusting(proxy.ca)
     return httpx.Proxy(proxy.url, ssl_context=context)
 
 

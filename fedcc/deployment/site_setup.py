@@ -24,7 +24,7 @@ from fedcc.crypto.key_file import Identity, Unlocker, read_key
 from fedcc.crypto.private_files import create_new, read_private
 from fedcc.crypto.statements import fingerprint, read_public
 from fedcc.deployment.bundles import SiteBundle, read_bundle
-from fedcc.deployment.files import move_file, replace_file
+from fedcc.deployment.files import locked, move_file, replace_file
 from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.reference_yaml import Value, fill
 from fedcc.deployment.requests import request_file
@@ -123,9 +123,7 @@ def install(
     if home is not None:
         if bundle.site != home.values.site:
             raise ProtocolError(f"{path} is the bundle of another site.")
-        if home.roster.exists():
-            held = read_roster(home.roster, home.values.aggregator.admin_fingerprint)
-            check_follows(bundle.roster, held, str(path))
+        _check_roster(home, bundle, path)
     if at == folder / NEXT:
         _promote(folder, bundle.site)
     _drop_emptied(folder, bundle.site)
@@ -135,8 +133,16 @@ def install(
     else:
         _update_address(home, bundle)
     replace_file(home.ca, bundle.ca)
-    replace_file(home.roster, bundle.roster_file)
+    with locked(home.roster):  # an approval may have taken a newer one over meanwhile
+        _check_roster(home, bundle, path)
+        replace_file(home.roster, bundle.roster_file)
     return Installed(bundle, first=first, rotated=at == folder / NEXT)
+
+
+def _check_roster(home: SiteHome, bundle: SiteBundle, path: Path) -> None:
+    if home.roster.exists():
+        held = read_roster(home.roster, home.values.aggregator.admin_fingerprint)
+        check_follows(bundle.roster, held, str(path))
 
 
 def _trusted_mark(home: SiteHome | None, read_aloud: str | None) -> str:

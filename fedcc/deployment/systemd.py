@@ -52,6 +52,7 @@ MemoryMax={memory}
 MemorySwapMax=0
 CPUQuota={cpu}%
 TasksMax=512
+LimitNOFILE=65536
 OOMPolicy=stop
 # A core dump would hold keys and rows.
 LimitCORE=0

@@ -122,7 +122,8 @@ def _answer(link: Link, aggregator: Aggregator, site: str, asked: bytes) -> Parc
     last, plan = aggregator.store.last_closed, aggregator.plan
     givers = [one for one in plan.sites if one != site and aggregator.applied.get(one, -1) == last]
     for giver in givers:
-        fields: dict[str, str | int | bytes] = {"site": site, "round": last, "request": asked}
+        # Who vouches may have been restarted since, or have begun another run.
+        fields = {**run_fields(aggregator), "site": site, "round": last, "request": asked}
         parcels = {one: Parcel({**fields, "gives": int(one == giver)}) for one in givers}
         replies = ask(link, aggregator, "vouch", parcels)
         sound = {

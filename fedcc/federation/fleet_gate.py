@@ -123,7 +123,7 @@ async def _close(send: Send, status: int) -> None:
 def _declared(scope: Scope) -> int:
     """Return how many bytes a body has by its own word; 0 where it does not say."""
     text = bytes(dict(scope["headers"]).get(b"content-length", b"0"))
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdigit() and len(text) < 16 else 0
 
 
 async def _body(receive: Receive, most: int) -> bytes | None:

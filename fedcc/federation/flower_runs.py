@@ -10,12 +10,9 @@ from fedcc.federation import flower_compat  # isort: split
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.cli.build import build_fab_from_files
 from flwr.common.constant import SubStatus
 from flwr.common.serde import context_from_proto, run_from_proto
@@ -35,7 +32,8 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink.grid import HttpGrid
 
-from fedcc.errors import ConfigError, FedccError, TooFewSites
+from fedcc.deployment.node_keys import parse_public
+from fedcc.errors import FedccError, TooFewSites
 from fedcc.federation.engines.prompt_grid import PromptGrid
 from fedcc.federation.flower_runtime import retry_pulls_sooner
 
@@ -60,23 +58,16 @@ clientapp = "installed:app"
 }
 
 
-def node_key(path: Path) -> bytes:
+def node_key(text: str) -> bytes:
     """Return a node's public key as the SuperLink stores it.
 
     Args:
-        path: `<site>.pub`, in OpenSSH's format.
+        text: of the signed list, in OpenSSH's format.
 
     Raises:
-        ConfigError: if the file holds no key on a NIST curve.
+        EnvelopeError: if it is no key on P-384.
     """
-    try:
-        key = load_ssh_public_key(path.read_bytes())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a public key in OpenSSH's format"
-        raise ConfigError(f"{path}: {reason}. Admit the site again.") from None
-    if not isinstance(key, EllipticCurvePublicKey):
-        raise ConfigError(f"{path}: a node's key must be ECDSA on P-384. Admit the site again.")
-    return public_key_to_bytes(key)
+    return public_key_to_bytes(parse_public(text, "the node list"))
 
 
 def node_number(key: bytes) -> int:

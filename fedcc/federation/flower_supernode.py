@@ -10,6 +10,7 @@ from fedcc.federation import flower_compat  # isort: split
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ from flwr.supernode import main as runtime_main
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from flwr.supernode.nodestate import NodeState
+from httpcore._sync import connection
 
+from fedcc.deployment.probe import trusting
+from fedcc.deployment.proxy_access import Proxy
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError
 from fedcc.federation.fleet_gate import Application, Receive, Scope, Send
 from fedcc.federation.flower_layers import whole_layers
@@ -58,8 +62,15 @@ class NodeSettings:
     secret_file: Path
     poll: float  # seconds between two looks for a message
     heartbeat: float  # seconds; a node is taken for dead after twice as many
-    secure_proxy: str | None  # host:port of a proxy that speaks TLS itself
+    proxy: Proxy | None  # whose address and credentials are in the environment
     bytes_per_second: float | None  # each way; `None` for no limit
+
+    @property
+    def dialled(self) -> str:
+        """Who may have shown a certificate, for people."""
+        if self.proxy is None or not self.proxy.is_secure:
+            return self.address
+        return f"{self.address} (or of the proxy {self.proxy.address} before it)"
 
 
 def private_key(path: Path) -> EllipticCurvePrivateKey:
@@ -106,6 +117,7 @@ def sign_off(
         ConfigError: if key or authority cannot be read.
     """
     key = private_key(node.key)
+    trust_proxy(node)
     # Flower: still alive for up to two heartbeats after it was killed.
     patience, told = clock() + 3 * node.heartbeat, Obstacles(tell, clock)
     with _client(node, key) as client:
@@ -121,7 +133,7 @@ def sign_off(
                 if not told.about(clock_obstacle(error.response, datetime.now(UTC))):
                     _check_admitted(error.response.status_code, clock() > patience)
             except httpx.TransportError as error:
-                if not told.about(connection_obstacle(error, node.address)):
+                if not told.about(connection_obstacle(error, node.dialled)):
                     _check_trusted(error, node)
             sleep(1.0)
 
@@ -154,18 +166,34 @@ def _check_admitted(status: int, is_late: bool) -> None:
 def _check_trusted(error: httpx.TransportError, node: NodeSettings) -> None:
     text = str(error).lower()
     if any(word in text for word in ("certificate", "ssl", "tls")):
-        proxy = (
+        proxy = node.proxy
+        named = (
             ""
-            if node.secure_proxy is None
-            else (
-                f" Or the proxy {node.secure_proxy} does not prove who it is: see network.proxy_ca."
-            )
+            if proxy is None or not proxy.is_secure
+            else (f" Or the proxy {proxy.address} does not prove who it is: see network.proxy_ca.")
         )
         raise EnvelopeError(
             f"{node.address} does not prove to be the aggregator: its certificate is not one of "
             f"{node.ca} for this name, has expired, or it speaks no TLS. Nothing was sent to it."
-            f"{proxy}"
+            f"{named}"
         ) from None
+
+
+def trust_proxy(node: NodeSettings) -> None:
+    """Let this process trust one authority for a proxy that speaks TLS, and no other.
+
+    httpx takes the proxy from the environment, where there is no place for its authority.
+
+    Raises:
+        RecordError: if the authority cannot be read.
+        RuntimeError: if this is not a version of httpcore that fedcc knows.
+    """
+    if node.proxy is None or node.proxy.ca is None:
+        return
+    context = trusting(node.proxy.ca)
+    if "default_ssl_context" not in vars(connection):
+        raise RuntimeError("this version of httpcore is not one that fedcc knows")
+    vars(connection)["default_ssl_context"] = lambda: context
 
 
 def hasten(node: NodeSettings) -> None:
@@ -196,7 +224,7 @@ def wait_for_obstacles(address: str, told: Obstacles) -> None:
     for it until its time is up. Whoever proves to be somebody else is given up as before.
 
     Args:
-        address: `host:port` of the aggregator.
+        address: of the aggregator, as it is told.
         told: hears what is waited for.
     """
     make = vars(fleet_http_connection)["make_simple_http_retry_invoker"]
@@ -262,7 +290,7 @@ def run_node(
     """
     sign_off(node, tell)
     hasten(node)
-    wait_for_obstacles(node.address, Obstacles(tell, time.monotonic))
+    wait_for_obstacles(node.dialled, Obstacles(tell, time.monotonic))
     forget_stale_replies()
     _watch(node, contact)
     sys.argv = ["flower-supernode", "--superlink", node.address]
@@ -319,6 +347,12 @@ def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
     fetch = FleetHttpClient.PullObject
     confirm, announce = FleetHttpClient.ConfirmMessageReceived, _hold_tasks()
     rate = node.bytes_per_second
+    sending, fetching = threading.Lock(), threading.Lock()  # Flower moves two objects at once
+
+    def take_time(line: threading.Lock, size: int) -> None:
+        if rate is not None:
+            with line:
+                time.sleep(size / rate)
 
     def announced_confirm(client: FleetHttpClient, request: Any) -> Any:
         reply = confirm(client, request)
@@ -331,14 +365,12 @@ def _watch(node: NodeSettings, contact: Callable[[], None]) -> None:
         return reply
 
     def slow_push(client: FleetHttpClient, request: Any) -> Any:
-        if rate is not None:
-            time.sleep(request.ByteSize() / rate)
+        take_time(sending, request.ByteSize())
         return push(client, request)
 
     def slow_fetch(client: FleetHttpClient, request: Any) -> Any:
         reply = fetch(client, request)
-        if rate is not None:
-            time.sleep(reply.ByteSize() / rate)
+        take_time(fetching, reply.ByteSize())
         return reply
 
     FleetHttpClient.ConfirmMessageReceived = announced_confirm  # type: ignore[assignment, method-assign]

@@ -374,6 +374,7 @@ class Site:
 
     def _vouch(self, request: Parcel) -> Parcel:
         """Vouch for this site's copy of the model, or give it, to a site that is behind."""
+        self._accept(request, trains=False)
         _, state = self._run()
         self._note("vouch", f"model after round {state.rounds_applied} for {request.text('site')}")
         return self._catching_up.vouch(request, state)

@@ -17,7 +17,7 @@ from fedcc.deployment.node_list import admitted_nodes
 from fedcc.deployment.requests import read_request, request_file
 from fedcc.deployment.site_setup import init_site, install, rotate_site
 from fedcc.errors import ConfigError, EnvelopeError, FedccError, ProtocolError
-from fedcc.federation.service.child import admitted_keys
+from fedcc.federation.service.child import AdmittedKeys
 from fedcc.privacy.policy import load_policy
 
 
@@ -301,12 +301,55 @@ def test_a_key_dropped_into_the_folder_of_nodes_admits_nobody(made: Installation
 
     with pytest.raises(ProtocolError, match="names no such node"):
         admitted_nodes(made.hub)
-    with pytest.raises(ProtocolError, match="names no such node"):
-        admitted_keys(made.hub)  # that the SuperLink is fed from
+    assert set(AdmittedKeys(made.hub)()) == set(made.sites)  # that the SuperLink is fed from
 
 
-def test_the_superlink_is_fed_the_keys_of_all_admitted_sites(made: Installation) -> None:
-    assert set(admitted_keys(made.hub)) == set(made.sites)
+def test_a_copy_that_an_editor_left_keeps_nobody_in(made: Installation) -> None:
+    keys = AdmittedKeys(made.hub)
+    assert set(keys()) == set(made.sites)
+    for name in ("lisbon.pub~", "porto.pub.bak", ".porto.pub.swp", "id_ed25519.pub"):
+        (made.hub.nodes / name).write_text("ssh-ed25519 AAAA\n")
+
+    revoke_site(made.hub, made.admin, "porto", NOW)
+
+    assert set(keys()) == {"lisbon", "madrid"}
+    assert set(admitted_nodes(made.hub)) == {"lisbon", "madrid"}
+
+
+def test_who_was_revoked_is_out_even_if_the_power_goes_off_in_the_middle(
+    made: Installation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fedcc.deployment import aggregator_setup
+
+    keys = AdmittedKeys(made.hub)
+    keys()
+
+    def breaking(*arguments: object) -> None:
+        raise ConfigError("the power went off")
+
+    monkeypatch.setattr(aggregator_setup, "publish", breaking)
+    with pytest.raises(ConfigError, match="power"):
+        revoke_site(made.hub, made.admin, "porto", NOW)
+
+    assert [set(keys()) for _ in range(3)] == [{"lisbon", "madrid"}] * 3
+    assert capsys.readouterr().out.count("Repeat the last") == 1  # said once, not every second
+    with pytest.raises(ProtocolError, match="Repeat the last"):
+        AdmittedKeys(made.hub)()  # a fresh start waits for a person
+
+
+def test_a_list_that_was_altered_while_the_superlink_runs_is_said_in_its_log(
+    made: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = AdmittedKeys(made.hub)
+    keys()
+    content = made.hub.node_list.read_bytes()
+    made.hub.node_list.write_bytes(content.replace(b'"porto"', b'"mallo"'))
+
+    for _ in range(2):
+        with pytest.raises(EnvelopeError):
+            keys()
+
+    assert capsys.readouterr().out.count('"refused"') == 1
 
 
 def test_a_node_key_that_was_exchanged_is_noticed(made: Installation) -> None:

@@ -110,7 +110,7 @@ def node(drill: Drill, **changes: Any) -> NodeSettings:
         "secret_file": Path("/none"),
         "poll": 0.1,
         "heartbeat": 2.0,
-        "secure_proxy": None,
+        "proxy": None,
         "bytes_per_second": None,
     }
     return NodeSettings(**{**values, **changes})

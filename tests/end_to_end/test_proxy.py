@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from httpcore._sync import connection
 
 from fedcc.deployment.certificates import Authority
 from fedcc.deployment.probe import probe
@@ -65,7 +66,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Drill:
 
 
 def node(drill: Drill, home: SiteHome) -> NodeSettings:
-    dialled, proxy = home.values.aggregator, proxy_of(home)
+    dialled = home.values.aggregator
     return NodeSettings(
         address=f"{dialled.host}:{dialled.port}",
         ca=home.ca,
@@ -74,7 +75,7 @@ def node(drill: Drill, home: SiteHome) -> NodeSettings:
         secret_file=Path("/none"),
         poll=0.1,
         heartbeat=2.0,
-        secure_proxy=proxy.address if proxy is not None and proxy.is_secure else None,
+        proxy=proxy_of(home),
         bytes_per_second=None,
     )
 
@@ -87,8 +88,7 @@ def told(drill: Drill, home: SiteHome, monkeypatch: pytest.MonkeyPatch) -> list[
     way = proxy_of(home)
     assert way is not None
     monkeypatch.setenv("HTTPS_PROXY", way.url)
-    if way.ca is not None:
-        monkeypatch.setenv("SSL_CERT_FILE", str(way.ca))
+    monkeypatch.setattr(connection, "default_ssl_context", connection.default_ssl_context)
     waits: list[float] = []
     found: list[str] = []
 
@@ -212,7 +212,8 @@ def test_the_authority_of_a_proxy_vouches_for_no_aggregator(
             way = proxy_of(home)
             assert way is not None
             monkeypatch.setenv("HTTPS_PROXY", way.url)
-            monkeypatch.setenv("SSL_CERT_FILE", str(way.ca))
+            plain = connection.default_ssl_context
+            monkeypatch.setattr(connection, "default_ssl_context", plain)
 
             with pytest.raises(EnvelopeError, match="does not prove to be the aggregator"):
                 sign_off(dataclasses.replace(node(drill, home), address=address))

@@ -155,7 +155,7 @@ def node_settings(seconds: float) -> flower_supernode.NodeSettings:
         secret_file=Path("/none"),
         poll=0.02,
         heartbeat=seconds,
-        secure_proxy=None,
+        proxy=None,
         bytes_per_second=None,
     )
 

@@ -23,6 +23,7 @@ from fedcc.hash_chain import GENESIS, HashChain, read_chain
 from fedcc.privacy.ledger_head import LedgerHead, Mark, head_path, newest, read_marks
 
 KIND = "decision"
+OPERATOR = "operator"  # who decides if it is neither a rule nor the site itself
 Action = Literal["approve", "veto", "withdraw", "end"]
 BEFORE: dict[Action, tuple[Action | None, ...]] = {
     "approve": (None,),
@@ -239,13 +240,16 @@ def last_of(lines: Sequence[Decision], run: str) -> Decision | None:
     return next((one for one in reversed(lines) if one.run == run), None)
 
 
-def last_approved(lines: Sequence[Decision], task: str, *, by_person: bool) -> Decision | None:
-    """Return the last approval of a plan of a task; by a person alone, if asked so."""
-    for one in reversed(lines):
-        person = not one.by.startswith("rule ")
-        if one.action == "approve" and one.task == task and (person or not by_person):
-            return one
-    return None
+def last_approved(lines: Sequence[Decision], task: str) -> Decision | None:
+    """Return the last approval of a plan of a task, whoever gave it."""
+    of_task = (one for one in reversed(lines) if one.task == task)
+    return next((one for one in of_task if one.action == "approve"), None)
+
+
+def last_by_person(lines: Sequence[Decision], task: str) -> Decision | None:
+    """Return the last word of a person on the plans of a task."""
+    of_task = (one for one in reversed(lines) if one.task == task)
+    return next((one for one in of_task if one.by == OPERATOR), None)
 
 
 def check_approved(

@@ -6,15 +6,16 @@ brings the roster it was made for; with a person's approval the site takes a new
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from fedcc.crypto.consortium import Roster, read_roster
 from fedcc.crypto.key_file import Identity, read_key
 from fedcc.crypto.private_files import create_new
-from fedcc.crypto.statements import read_public
-from fedcc.deployment.files import replace_file
+from fedcc.crypto.statements import check_name, read_public
+from fedcc.deployment.files import locked, replace_file
 from fedcc.deployment.own_data import own_data
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ConfigError, FedccError, ProtocolError
@@ -113,6 +114,16 @@ class Desk:
         found = [one for one in self._files().values() if isinstance(one, SignedPlan)]
         return sorted(found, key=lambda one: (one.submitted_at, one.plan.run))
 
+    def plan_of(self, run: str) -> SignedPlan | None:
+        """Return the plan of a run, whoever names it; `None` if none came in that can be read.
+
+        One file is read, however many plans there are: it is asked for before every round.
+        """
+        with suppress(FedccError):
+            signed = read_plan(self.home.plans / f"{check_name(run, 'run')}.plan.json", self.mark)
+            return signed if signed.plan.run == run else None
+        return None
+
     def unreadable(self) -> dict[Path, FedccError]:
         """Return what else lies there, and why: altered, or written for another version.
 
@@ -162,7 +173,7 @@ class Desk:
     def before(self, signed: SignedPlan) -> SignedPlan | None:
         """Return the last other plan of the task that was approved, if its file is still there."""
         others = [one for one in self.view.decisions if one.run != signed.plan.run]
-        last = last_approved(others, signed.plan.task, by_person=False)
+        last = last_approved(others, signed.plan.task)
         return None if last is None else self._decided().get(last.plan_sha256)
 
     def _decided(self) -> dict[str, SignedPlan]:
@@ -212,13 +223,18 @@ class Desk:
             ProtocolError: if the plan was decided on otherwise.
             ConfigError: if the roster cannot be written; then nothing is decided.
         """
-        if action == "approve":
-            check_plan(self.view, signed, now)
-            if signed.roster.sha256 != self.roster.sha256:
-                replace_file(self.home.roster, signed.roster_file)
-        with Decisions(
-            self.home.decisions, self.home.values.site, identity, self.trusted
-        ) as record:
+        takes = action == "approve" and signed.roster.sha256 != self.roster.sha256
+        with (
+            Decisions(self.home.decisions, self.home.values.site, identity, self.trusted) as record,
+            locked(self.home.roster) if takes else nullcontext(),
+        ):
+            if action == "approve":
+                # Who decides may have looked some time ago.
+                held = read_roster(self.home.roster, self.mark)
+                view = replace(self.view, roster=held, decisions=record.all)
+                check_plan(view, signed, now)
+                if takes:
+                    replace_file(self.home.roster, signed.roster_file)
             return record.decide(action, signed, by=by, reason=reason, now=now)
 
     def decide_by_rule(

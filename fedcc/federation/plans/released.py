@@ -1,8 +1,8 @@
 """What makes a model at a site usable: the record of its release, beside it and checked each time.
 
 Until its quorum has signed, a model lies in a private file that nothing here reads as a model. The
-record holds the signed plan, the roster and the verdicts, so whoever is handed the folder can count
-them again. It says nothing against somebody who copies the private file by hand.
+record holds the signed plan, with its roster, and the verdicts, so whoever is handed the folder can
+count them again. It says nothing against somebody who copies the private file by hand.
 """
 
 import hashlib
@@ -10,9 +10,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedcc.crypto.consortium import trusted_roster
 from fedcc.crypto.statements import fingerprint
-from fedcc.errors import EnvelopeError, FedccError, RecordError, TooFewSites
+from fedcc.errors import EnvelopeError, RecordError, TooFewSites
 from fedcc.federation.plans.release import Release, check_release
 from fedcc.federation.plans.signed_plan import parse_plan
 from fedcc.training.checkpoints import write_json, write_whole
@@ -22,28 +21,25 @@ MODEL = "model.safetensors"
 RECORD = "release.json"
 
 
-def release_model(
-    folder: Path, plan: bytes, roster: bytes, admin: str, verdicts: Sequence[bytes]
-) -> Release:
+def release_model(folder: Path, plan: bytes, admin: str, verdicts: Sequence[bytes]) -> Release:
     """Make the model of a run usable, if enough sites have signed for it.
 
     Args:
         folder: of the run at this site, with its candidate.
-        plan: file of the signed plan.
-        roster: file of the roster.
+        plan: file of the signed plan, whose own roster says who may sign.
         admin: fingerprint of the admin whom this site trusts.
         verdicts: of the sites, as they came.
 
     Raises:
         TooFewSites: if the quorum is not reached; nothing changes then.
-        FedccError: if plan or roster cannot be trusted, or there is no candidate.
+        FedccError: if the plan cannot be trusted, or there is no candidate.
     """
     if not (folder / CANDIDATE).is_file():
         raise RecordError(f"{folder}: this site does not hold the complete model.")
     content = (folder / CANDIDATE).read_bytes()
-    release = _counted(content, plan, roster, admin, verdicts)
-    parts = {"plan": plan.decode(), "roster": roster.decode()}
-    record = {**parts, "verdicts": [one.decode("utf-8", "replace") for one in verdicts]}
+    release = _counted(content, plan, admin, verdicts)
+    texts = [one.decode("utf-8", "replace") for one in verdicts]
+    record = {"plan": plan.decode(), "verdicts": texts}
     write_json(folder / RECORD, record)
     write_whole(folder / MODEL, content)
     return release
@@ -68,15 +64,15 @@ def check_usable(folder: Path) -> None:
         return
     try:
         record = json.loads((folder / RECORD).read_text())
-        plan, roster = record["plan"].encode(), record["roster"].encode()
+        plan = record["plan"].encode()
         verdicts = [str(one).encode() for one in record["verdicts"]]
-        admin = fingerprint(bytes.fromhex(json.loads(roster)["admin"]))
+        admin = fingerprint(bytes.fromhex(json.loads(plan)["admin"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise EnvelopeError(
             f"{folder / RECORD} does not tell that the model was released. Copy the whole folder "
             "of the run from the site again."
         ) from None
-    _counted((folder / MODEL).read_bytes(), plan, roster, admin, verdicts)
+    _counted((folder / MODEL).read_bytes(), plan, admin, verdicts)
 
 
 def _is_simulated(folder: Path) -> bool:
@@ -87,12 +83,7 @@ def _is_simulated(folder: Path) -> bool:
         raise RecordError(f"{folder}: no model.json. Is this a finished run?") from None
 
 
-def _counted(
-    content: bytes, plan: bytes, roster: bytes, admin: str, verdicts: Sequence[bytes]
-) -> Release:
+def _counted(content: bytes, plan: bytes, admin: str, verdicts: Sequence[bytes]) -> Release:
     signed = parse_plan(plan, "the signed plan", admin)
-    try:
-        identities = trusted_roster(roster, "the roster", admin).identities()
-    except FedccError as error:
-        raise EnvelopeError(str(error)) from None
-    return check_release(signed, hashlib.sha256(content).hexdigest(), verdicts, identities)
+    digest = hashlib.sha256(content).hexdigest()
+    return check_release(signed, digest, verdicts, signed.roster.identities())

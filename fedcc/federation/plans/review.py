@@ -17,7 +17,13 @@ from fedcc.data.spec import DataSpec
 from fedcc.deployment.own_data import data_spec
 from fedcc.deployment.site_file import SiteFile, StandingApproval
 from fedcc.errors import ConfigError, PolicyViolation, ProtocolError
-from fedcc.federation.plans.decisions import Decision, check_next, last_approved, last_of
+from fedcc.federation.plans.decisions import (
+    WORDS,
+    Decision,
+    check_next,
+    last_by_person,
+    last_of,
+)
 from fedcc.federation.plans.differences import changed_fields
 from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.federation.settings import data_sha256
@@ -229,7 +235,9 @@ def _rule_refuses(
         return f"epsilon if all others collude is {cost.everyone_else:.4g}"
     if plan.rounds > rule.max_rounds or plan.min_sites < rule.min_sites:
         return "rounds or min_sites are outside its bounds"
-    before = last_approved(decisions, plan.task, by_person=True)
+    before = last_by_person(decisions, plan.task)
+    if before is not None and before.action != "approve":
+        return f"the last plan of this task that a person decided on was {WORDS[before.action]}"
     model = None if before is None else plans.get(before.plan_sha256)
     if model is None:
         return "no person has approved a plan of this task yet"

@@ -27,7 +27,7 @@ def approved_plan(home: SiteHome, run: str, identity: Identity, now: datetime) -
         FedccError: if the plan, the roster or the record of decisions cannot be trusted.
     """
     desk = Desk(home)
-    signed = next((one for one in desk.plans() if one.plan.run == run), None)
+    signed = desk.plan_of(run)
     if signed is None:
         raise PolicyViolation(
             f"no plan of the run {run} came in here. Take it over: fedcc site plans --take FILE."

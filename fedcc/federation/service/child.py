@@ -11,25 +11,50 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedcc.deployment.aggregator_file import AggregatorHome
-from fedcc.deployment.node_list import admitted_nodes
+from fedcc.deployment.node_list import listed_nodes
 from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
-from fedcc.errors import FedccError
+from fedcc.errors import FedccError, ProtocolError
 from fedcc.federation.engines.alive import end_with_holder
 from fedcc.federation.service import events
 from fedcc.federation.service.places import Places
 from fedcc.federation.service.settings import service_settings
+from fedcc.federation.service.ticks import ticking
 
 
-def admitted_keys(home: AggregatorHome) -> dict[str, bytes]:
-    """Return the key of each node that the admin has admitted, as the SuperLink stores keys.
+class AdmittedKeys:
+    """The key of each node that the admin has admitted, as the SuperLink stores keys."""
 
-    Raises:
-        FedccError: if roster, list and folder of nodes do not say the same.
-    """
-    from fedcc.federation.flower_runs import node_key
+    def __init__(self, home: AggregatorHome) -> None:
+        """Name the aggregator; nothing is read."""
+        self._home = home
+        self._has_begun = False
+        self._told = ""
 
-    return {site: node_key(path) for site, path in admitted_nodes(home).items()}
+    def __call__(self) -> dict[str, bytes]:
+        """Read the signed list; what is wrong with it is logged, once.
+
+        Raises:
+            FedccError: if the list is not under the admin's signature; or, the first time, if it is
+                not that of the roster.
+        """
+        from fedcc.federation.flower_runs import node_key
+
+        try:
+            found, problem = listed_nodes(self._home)
+            if problem and not self._has_begun:
+                raise ProtocolError(problem)
+        except FedccError as error:
+            self._tell(str(error))
+            raise
+        self._has_begun = True
+        self._tell(problem)
+        return {site: node_key(key) for site, key in found.items()}
+
+    def _tell(self, problem: str) -> None:
+        if problem and problem != self._told and self._has_begun:
+            events.emit("refused", {"error": "ProtocolError", "reason": problem})
+        self._told = problem
 
 
 def superlink(file: Path) -> None:
@@ -39,9 +64,7 @@ def superlink(file: Path) -> None:
     end_with_holder(places.lock)
     from fedcc.federation.flower_superlink import Listeners, serve_superlink
 
-    def keys() -> Mapping[str, bytes]:
-        return admitted_keys(home)
-
+    keys = AdmittedKeys(home)
     events.emit("nodes", {"count": len(keys())})
     listeners = Listeners(
         host=home.values.listen.host,
@@ -71,7 +94,7 @@ def supernode(file: Path) -> None:
     end_with_holder(places.lock)
     from fedcc.federation.flower_supernode import NodeSettings, run_node
 
-    settings, dialled, proxy = service_settings(), home.values.aggregator, proxy_of(home)
+    settings, dialled = service_settings(), home.values.aggregator
     rate = home.values.network.max_kilobytes_per_second
     node = NodeSettings(
         address=f"{dialled.host}:{dialled.port}",
@@ -81,7 +104,7 @@ def supernode(file: Path) -> None:
         secret_file=places.secret,
         poll=settings.poll_seconds,
         heartbeat=settings.heartbeat_seconds,
-        secure_proxy=None if proxy is None or not proxy.is_secure else proxy.address,
+        proxy=proxy_of(home),
         bytes_per_second=None if rate is None else 1000 * rate,
     )
 
@@ -101,6 +124,7 @@ def site(file: Path) -> None:
     named = read_key(home.identity)
     identity = Identity("site", named.name, named.created_at, sys.stdin.buffer.read(32))
     import torch
+    from flwr.app import Context, Message
 
     from fedcc.federation.flower_runtime import serve_tasks
     from fedcc.federation.service.site_worker import SiteWorker
@@ -110,12 +134,20 @@ def site(file: Path) -> None:
     worker = SiteWorker(home, identity, settings)
     events.emit("ready", {"site": home.values.site})
     address = f"127.0.0.1:{places.port()}"
+
+    def tick() -> None:
+        places.ticks.tick("asked")
+
+    def answer(message: Message, context: Context) -> Message:
+        with ticking(tick, settings.busy_seconds):
+            return worker.answer(message, context)
+
     serve_tasks(
         address,
         places.secret,
-        worker.answer,
+        answer,
         settings.poll_seconds,
-        lambda: places.ticks.tick("asked"),
+        tick,
         lambda error: events.emit("dropped", {"site": home.values.site, "error": error}),
     )
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcc.deployment.proxy_access import Proxy
 from fedcc.federation.service.ticks import Ticks
 from fedcc.training.checkpoints import write_whole
 
@@ -65,7 +64,7 @@ class Places:
         """Return the port that `renew` found."""
         return int(json.loads((self.folder / "port.json").read_text()))
 
-    def environment(self, proxy: Proxy | None) -> Mapping[str, str]:
+    def environment(self, proxy: str | None) -> Mapping[str, str]:
         """Return the environment of the service's processes.
 
         Nothing that could send a connection elsewhere is taken over: no proxy but the one that the
@@ -79,9 +78,7 @@ class Places:
             if name.lower() not in dropped and not name.startswith("FLWR_")
         }
         if proxy is not None:
-            kept |= {"HTTPS_PROXY": proxy.url, "NO_PROXY": f"{LOOPBACK},localhost"}
-            if proxy.ca is not None:  # asked for the proxy alone: the aggregator's is given
-                kept["SSL_CERT_FILE"] = str(proxy.ca.resolve())
+            kept |= {"HTTPS_PROXY": proxy, "NO_PROXY": f"{LOOPBACK},localhost"}
         return kept | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
             "FLWR_HOME": str(self.folder / "flower"),

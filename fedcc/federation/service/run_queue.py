@@ -6,7 +6,9 @@ reached the aggregator, one line per attempt, and the outcome. A run without an 
 again, from its last closed round.
 """
 
+import contextlib
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ import httpx
 
 from fedcc.crypto.statements import when
 from fedcc.deployment.aggregator_file import AggregatorHome
+from fedcc.deployment.node_list import listed_nodes
 from fedcc.errors import FedccError, Interrupted, ProtocolError, TooFewSites
 from fedcc.federation.flower_runs import SuperLink, node_key, node_number
 from fedcc.federation.plans.signed_plan import SignedPlan, read_plan
@@ -31,6 +34,8 @@ from fedcc.federation.service.settings import ServiceSettings
 from fedcc.federation.settings import FederationSettings
 from fedcc.federation.strategy import RoundRecord
 from fedcc.training.checkpoints import cut_unfinished_line, write_json, write_whole
+
+OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class QueuedRun:
     @property
     def outcome(self) -> Path:
         """Written after the last round."""
-        return self.folder / "outcome.json"
+        return self.folder / OUTCOME
 
     @property
     def is_completed(self) -> bool:
@@ -68,35 +73,61 @@ class QueuedRun:
 def queued_runs(
     home: AggregatorHome, refuse: Callable[[Path, FedccError], None]
 ) -> list[QueuedRun]:
-    """Return the runs that have no outcome, oldest plan first.
+    """Return the runs that have no outcome, oldest plan first; no other plan is read.
 
     Args:
         home: whose folder of plans is read.
         refuse: called with each file that holds no plan of the admin; the others count all the
             same.
     """
-    return [run for run in _submitted(home, refuse) if not run.outcome.exists()]
+    return _submitted(home, refuse, lambda folder: not (folder / OUTCOME).exists())
 
 
 def unreleased_runs(home: AggregatorHome) -> list[QueuedRun]:
     """Return the completed runs whose model is not in use at all their sites yet."""
+    ended = _submitted(home, lambda path, error: None, lambda folder: (folder / OUTCOME).exists())
     return [
         run
-        for run in _submitted(home, lambda path, error: None)
+        for run in ended
         if run.is_completed and not set(run.plan.sites) <= Verdicts(run.folder).released
     ]
 
 
-def _submitted(home: AggregatorHome, refuse: Callable[[Path, FedccError], None]) -> list[QueuedRun]:
-    found = []
+def _submitted(
+    home: AggregatorHome,
+    refuse: Callable[[Path, FedccError], None],
+    counts: Callable[[Path], bool],
+) -> list[QueuedRun]:
+    """Return the submitted runs whose folder counts, oldest plan first."""
+    found, runs = [], home.state / "runs"
     for path in home.plans.glob("*.plan.json"):
+        named = path.name.removesuffix(".plan.json")
+        if not counts(runs / named):
+            continue
         try:
-            signed = read_plan(path, home.values.admin.fingerprint)
+            signed = _read_once(path, _mark(path), home.values.admin.fingerprint)
+            if signed.plan.run != named:
+                raise ProtocolError(f"{path}: the plan of another run. Submit it anew.")
         except FedccError as error:
             refuse(path, error)
             continue
-        found.append(QueuedRun(signed, home.state / "runs" / signed.plan.run))
+        found.append(QueuedRun(signed, runs / named))
     return sorted(found, key=lambda run: (run.signed.submitted_at, run.plan.run))
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    """Return what changes with a file's content."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:  # moved away since the folder was read
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_once(path: Path, mark: tuple[int, int, int], admin_fingerprint: str) -> SignedPlan:
+    """Read a plan and check its signature; the folder is looked at several times a second."""
+    return read_plan(path, admin_fingerprint)
 
 
 def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) -> None:
@@ -220,10 +251,10 @@ class _Attempted:
         )
 
     def _note_lost(self, node: int) -> None:
-        """Log which site was lost."""
-        for path in self._home.nodes.glob("*.pub"):
-            if node_number(node_key(path)) == node:
-                events.emit("lost", {"run": self._run.plan.run, "site": path.stem})
+        """Log which site was lost; a run does not end because its name is not known."""
+        for site, number in _node_numbers(self._home).items():
+            if number == node:
+                events.emit("lost", {"run": self._run.plan.run, "site": site})
 
     def _goes_on(self) -> bool:
         """Return that nobody wants the run to stop.
@@ -301,8 +332,15 @@ class _Concluding:
 
     def _nodes_of(self, sites: set[str]) -> frozenset[int]:
         """Return the numbers of the nodes of admitted sites."""
-        files = {path.stem: path for path in self._home.nodes.glob("*.pub")}
-        return frozenset(node_number(node_key(files[site])) for site in sites & files.keys())
+        numbers = _node_numbers(self._home)
+        return frozenset(numbers[site] for site in sites & numbers.keys())
+
+
+def _node_numbers(home: AggregatorHome) -> dict[str, int]:
+    """Return the number of the node of each admitted site; none if the list cannot be trusted."""
+    with contextlib.suppress(FedccError):  # the SuperLink says so
+        return {site: node_number(node_key(key)) for site, key in listed_nodes(home)[0].items()}
+    return {}
 
 
 class _Noted(list[RoundRecord]):

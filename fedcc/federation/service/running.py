@@ -12,7 +12,6 @@ from pathlib import Path
 
 from fedcc.deployment.notifying import Notifier
 from fedcc.deployment.parts import Health as HealthPlaces
-from fedcc.deployment.proxy_access import Proxy
 from fedcc.errors import ConfigError, EnvelopeError, FedccError, RecordError
 from fedcc.federation.service import events
 from fedcc.federation.service.health import Health, write_metrics
@@ -38,7 +37,7 @@ class Service:
     places: Places
     health: HealthPlaces
     kinds: Sequence[str]  # of its processes, see `child`
-    proxy: Proxy | None
+    proxy: str | None
     secret: bytes  # handed to the process `site` on its standard input
     is_ready: Callable[[], bool]
     metrics: Callable[[], Metrics]

@@ -18,6 +18,7 @@ class ServiceSettings:
     load_seconds: float
     start_seconds: float
     stuck_seconds: float
+    busy_seconds: float
     restart_seconds: float
     most_restart_seconds: float
     retry_seconds: float
@@ -34,6 +35,8 @@ class ServiceSettings:
             raise ValueError("heartbeat_seconds must be from 2 to 7: a lost site shows within 15")
         if self.stuck_seconds <= self.timeout_seconds:
             raise ValueError("stuck_seconds must exceed timeout_seconds")
+        if self.busy_seconds < self.stuck_seconds:
+            raise ValueError("busy_seconds must be at least stuck_seconds")
         if max(self.reply_seconds, self.load_seconds) >= self.timeout_seconds:
             raise ValueError("reply_seconds and load_seconds must be below timeout_seconds")
 

@@ -30,7 +30,7 @@ def run_site(
     """
     home = SiteHome.open(place)
     times = settings or service_settings()
-    secret = _identity(home, ask)
+    secret, proxy = _identity(home, ask), proxy_of(home)
     try:
         places = Places.prepare(home.state)
     except OSError as error:
@@ -54,7 +54,7 @@ def run_site(
         places=places,
         health=home.values.health,
         kinds=("supernode", "site"),
-        proxy=proxy_of(home),
+        proxy=None if proxy is None else proxy.url,
         secret=secret,
         is_ready=has_contact,
         metrics=metrics,

@@ -117,12 +117,11 @@ def take_release(run: RunAtSite, home: SiteHome, request: Parcel) -> Parcel:
 
     Raises:
         TooFewSites: if they are not.
-        FedccError: if plan or roster cannot be trusted.
+        FedccError: if the plan cannot be trusted.
     """
     if not (run.folder / MODEL).exists():
         plan = read_public(home.plans / f"{run.signed.plan.run}.plan.json")
-        roster = read_public(home.roster)
         admin = home.values.aggregator.admin_fingerprint
-        release_model(run.folder, plan, roster, admin, request.parts("verdicts"))
+        release_model(run.folder, plan, admin, request.parts("verdicts"))
     # Public: whether this site counted enough signatures, which the aggregator can count too.
     return Parcel({"released": 1})

@@ -21,6 +21,7 @@ from fedcc.deployment.time_windows import is_open
 from fedcc.errors import ConfigError, FedccError, PolicyViolation, ProtocolError
 from fedcc.federation.client_app import build_client_app
 from fedcc.federation.messages import RELEASE, UNAVAILABLE, Exchange, Parcel
+from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.federation.reply_schedule import ReplySchedule
 from fedcc.federation.service import events
 from fedcc.federation.service.approvals import approved_plan, check_begins
@@ -72,17 +73,30 @@ class SiteWorker:
         self._loads = 0  # times that rows were read
         self._app = build_client_app(self._sites, self._schedule)
         load_policy(home.policy)
-        self._trusted()
+        self._check_roster()
 
-    def _trusted(self) -> dict[str, bytes]:
-        """Return the identity of each site of the roster that this site holds now."""
+    def _check_roster(self) -> None:
+        """Check that the roster that this site holds now names this site's key."""
         values = self._home.values
         roster = read_roster(self._home.roster, values.aggregator.admin_fingerprint)
-        found = roster.identities()
-        if found.get(values.site) != self._identity.public:
+        if roster.identities().get(values.site) != self._identity.public:
             raise ProtocolError(
                 f"{self._home.roster} does not hold this site's key as '{values.site}'. Ask the "
                 "consortium's admin, or take over the newest roster."
+            )
+
+    def _trusted(self, signed: SignedPlan) -> dict[str, bytes]:
+        """Return the identity of each site of a run's own roster, which it keeps to its end.
+
+        Raises:
+            ProtocolError: if this site has taken a new key since.
+        """
+        self._check_roster()
+        site, found = self._home.values.site, signed.roster.identities()
+        if found.get(site) != self._identity.public:
+            raise ProtocolError(
+                f"the run {signed.plan.run} was agreed on with another key of this site, which has "
+                "taken a new one since: it goes on without this site."
             )
         return found
 
@@ -193,6 +207,7 @@ class SiteWorker:
             check_begins(self._home, signed, self._now())
         if plan.task not in self._home.values.tasks:
             raise PolicyViolation(f"task '{plan.task}' is not one of `tasks` in site.yaml.")
+        trusted = self._trusted(signed)
         self.close()
         self._loads += 1
         rows = load_rows(self._home, signed, self._now())
@@ -206,7 +221,7 @@ class SiteWorker:
                 privacy=load_policy(self._home.policy),
                 approved_plans=frozenset({plan.sha256}),
                 data_sha256=data_sha256(rows.spec),
-                trusted=self._trusted(),
+                trusted=trusted,
             ),
             keys=SiteKeys(self._identity.private),
             now=self._now,

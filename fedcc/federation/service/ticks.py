@@ -5,8 +5,34 @@ wall makes nothing look stuck.
 """
 
 import os
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def ticking(tick: Callable[[], None], at_most: float) -> Iterator[None]:
+    """Tick each second while something is worked on, but no longer than it may take.
+
+    Args:
+        tick: what to do.
+        at_most: seconds after which the work counts as hanging.
+    """
+    ended, until = threading.Event(), time.monotonic() + at_most
+
+    def beat() -> None:
+        while not ended.wait(1.0) and time.monotonic() < until:
+            tick()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Ticks:

@@ -16,7 +16,7 @@ from fedcc.deployment.aggregator_setup import admit, revoke_site
 from fedcc.deployment.requests import read_request
 from fedcc.deployment.site_setup import install, rotate_site
 from fedcc.errors import BudgetExceeded, ConfigError, PolicyViolation, ProtocolError
-from fedcc.federation.plans.decisions import Decision
+from fedcc.federation.plans.decisions import WORDS, Decision, Decisions
 from fedcc.federation.plans.review import check_plan
 from fedcc.federation.plans.signed_plan import SignedPlan
 from fedcc.privacy.caps import lifetime_cap
@@ -214,6 +214,46 @@ def test_a_standing_approval_takes_over_no_roster(
     assert desk.rule_for(later, NOW)[1] == ("the plan brings another roster",)
 
 
+def test_where_the_decision_cannot_be_recorded_the_roster_stays(
+    made: Installation, calls: Path
+) -> None:
+    renewed(made)
+    later = send(made, signed_plan(made, calls))
+    desk, home = desk_of(made), made.home("lisbon")
+
+    with Decisions(home.decisions, "lisbon", identity(made), desk.trusted):
+        with pytest.raises(ProtocolError, match="in use"):
+            approve(made, later)
+
+    assert desk_of(made).roster.serial == 4
+    assert desk_of(made).look(later, NOW).last is None
+
+
+def test_an_approval_that_took_its_time_takes_over_no_older_roster(
+    made: Installation, calls: Path
+) -> None:
+    """The passphrase is asked for, and meanwhile somebody installs the newest bundle."""
+    renewed(made)
+    later = send(made, signed_plan(made, calls))
+    slow = desk_of(made)
+    revoke_site(made.hub, made.admin, "porto", NOW)
+    install(made.sites["lisbon"], made.bundle("lisbon"), read_aloud=None, unlock=None, now=NOW)
+
+    with pytest.raises(ProtocolError, match="for roster 5, and this site holds roster 6"):
+        slow.decide("approve", later, identity(made), by="operator", reason="", now=NOW)
+
+    assert [one.site for one in desk_of(made).roster.revoked].count("porto") == 2
+    assert desk_of(made).roster.serial == 6
+
+
+@pytest.mark.parametrize(("field", "value"), [("consortium", "others"), ("admin", bytes(32))])
+def test_a_plan_that_says_another_consortium_than_its_roster_is_refused(
+    made: Installation, signed: SignedPlan, field: str, value: Any
+) -> None:
+    with pytest.raises(ProtocolError, match="another consortium or admin"):
+        judge(made, replace(signed, **{field: value}))
+
+
 def test_a_roster_that_does_not_hold_this_sites_key_is_not_taken_over(
     made: Installation, calls: Path
 ) -> None:
@@ -385,6 +425,26 @@ def test_a_standing_approval_admits_nothing_beyond_its_rule(
     assert ruled(made, later) is None
     desk = desk_of(made)
     assert says in desk.rule_for(later, NOW)[1][0]
+
+
+@pytest.mark.parametrize("word", ["withdraw", "veto"])
+def test_a_standing_approval_rests_after_a_person_said_no(
+    made: Installation, calls: Path, signed: SignedPlan, another: SignedPlan, word: Any
+) -> None:
+    with_rule(made, calls, CHANGED="submitted")
+    send(made, signed)
+    approve(made, signed)
+    refused = signed if word == "withdraw" else send(made, signed_plan(made, calls))
+    desk_of(made).decide(word, refused, identity(made), by="operator", reason="never", now=NOW)
+
+    assert ruled(made, another) is None
+    [reason] = desk_of(made).rule_for(another, NOW)[1]
+    assert f"decided on was {WORDS[word]}" in reason
+
+    approve(made, another)  # until a person says yes again
+    third = signed_plan(made, calls)
+    send(made, third)
+    assert desk_of(made).rule_for(third, NOW)[0] == "nightly"
 
 
 def test_a_standing_approval_waits_between_two_plans_and_ends_on_its_day(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from fedcc.deployment.proxy_access import Proxy
 from fedcc.errors import ConfigError
 from fedcc.federation.service import events
 from fedcc.federation.service.health import Health, write_metrics
@@ -116,7 +115,7 @@ def test_processes_get_no_proxy_and_no_certificates_but_their_own(
         monkeypatch.setenv(name, "http://elsewhere:1")
     places = Places.prepare(tmp_path)
 
-    direct, by_proxy = places.environment(None), places.environment(Proxy("http://proxy:3128"))
+    direct, by_proxy = places.environment(None), places.environment("http://proxy:3128")
 
     assert "http://elsewhere:1" not in direct.values()
     assert by_proxy["HTTPS_PROXY"] == "http://proxy:3128"
