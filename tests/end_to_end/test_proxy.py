@@ -178,6 +178,8 @@ def test_a_proxy_that_speaks_tls_is_told_where_to_connect_in_tls_only(
         with pytest.raises(TooFewSites, match="the proxy answers 403 Forbidden"):
             probe(HUB, 8443, home.ca, proxy=proxy_of(home), timeout=5.0)
 
+        # That authority and no other: neither the system's nor those that come with Python.
+        assert len(connection.default_ssl_context().get_ca_certs()) == 1
     assert "403 Forbidden" in problem and len(proxy.asked) >= 3
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import time
 from base64 import b64encode
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from flwr.proto.message_pb2 import PullObjectRequest, PullObjectResponse, PushOb
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
 from flwr.supercore import heartbeat
 from flwr.supercore.date import now
+from flwr.supercore.inflatable import inflatable_utils
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 from flwr.supercore.retry import http_retry
 from flwr.superlink.config_loader import SuperLinkLifespanConfig
@@ -243,3 +245,21 @@ def test_a_limited_node_takes_its_time_for_what_it_sends_and_for_what_it_fetches
     client.PullMessages(PullObjectRequest())
 
     assert slept == [pytest.approx(3.0, abs=0.1), pytest.approx(5.0, abs=0.1)]
+
+
+def test_a_limit_holds_for_objects_that_are_moved_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Flower's own function, which sends two at a time."""
+    monkeypatch.setattr(FleetHttpClient, "PushObject", lambda client, request: None)
+    for name in ("PullMessages", "PullObject", "ConfirmMessageReceived"):
+        monkeypatch.setattr(FleetHttpClient, name, None)
+    monkeypatch.setattr(runtime_main, "create_app", None)
+    flower_supernode._watch(replace(node_settings(6.0), bytes_per_second=10_000.0), lambda: None)
+    client: Any = object.__new__(FleetHttpClient)
+    began = time.monotonic()
+
+    inflatable_utils.push_object_contents_from_iterable(
+        [(str(number), b"x" * 1000) for number in range(6)],
+        lambda name, content: client.PushObject(PushObjectRequest(object_content=content)),
+    )
+
+    assert time.monotonic() - began >= 0.6  # 6 kB at 10 kB/s

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from fedcc.errors import ConfigError
 from fedcc.federation.service import events
 from fedcc.federation.service.health import Health, write_metrics
 from fedcc.federation.service.places import Places
-from fedcc.federation.service.ticks import Ticks
+from fedcc.federation.service.ticks import Ticks, ticking
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -106,6 +107,21 @@ def test_a_tick_has_an_age_until_it_is_forgotten(tmp_path: Path) -> None:
 
     ticks.clear("asked")
     assert ticks.age("asked") is None
+
+
+def test_work_ticks_while_it_goes_on_but_no_longer_than_it_may_take() -> None:
+    """A site that reads its texts for an hour works; one that never ends hangs."""
+    within: list[float] = []
+    with ticking(lambda: within.append(time.monotonic()), at_most=60.0):
+        time.sleep(2.5)
+    ended = len(within)
+    time.sleep(1.2)
+    assert ended >= 1 and len(within) == ended
+
+    beyond: list[float] = []
+    with ticking(lambda: beyond.append(time.monotonic()), at_most=0.0):
+        time.sleep(1.3)
+    assert beyond == []
 
 
 def test_processes_get_no_proxy_and_no_certificates_but_their_own(

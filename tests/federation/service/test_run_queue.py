@@ -9,6 +9,8 @@ import pytest
 
 from fedcc.deployment.aggregator_file import AggregatorHome
 from fedcc.errors import FedccError, ProtocolError, TooFewSites
+from fedcc.federation.plans.signed_plan import SignedPlan, read_plan
+from fedcc.federation.service import run_queue
 from fedcc.federation.service.concluding import Verdicts
 from fedcc.federation.service.places import Places
 from fedcc.federation.service.run_queue import (
@@ -58,6 +60,70 @@ def test_a_plan_that_was_altered_is_refused_and_the_others_are_carried_out(drill
 
     assert [run.plan for run in found] == [drill.signed.plan]
     assert [(path, error.exit_code) for path, error in refused] == [(rogue, 6)]
+
+
+def test_a_plan_is_read_once_and_not_at_all_after_its_end(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is looked at several times a second, and plans stay in it for ever."""
+    read: list[Path] = []
+
+    def counted(path: Path, mark: str) -> SignedPlan:
+        read.append(path)
+        return read_plan(path, mark)
+
+    monkeypatch.setattr(run_queue, "read_plan", counted)
+    [run], _ = queue(drill)
+    assert [queue(drill)[0] for _ in range(3)] == [[run]] * 3
+    assert len(read) == 1
+
+    [file] = (drill.made.hub / "plans").glob("*.plan.json")
+    file.write_bytes(file.read_bytes() + b" ")  # changed: it is read and refused anew
+    assert queue(drill)[0] == [] and len(read) == 2
+
+    run.folder.mkdir(parents=True)
+    run.outcome.write_text(json.dumps({"outcome": "completed"}))
+    file.write_bytes(b"{}")
+    assert queue(drill) == ([], []) and len(read) == 2
+
+
+def test_a_plan_under_the_name_of_another_run_is_refused(drill: Drill) -> None:
+    """Its outcome would not be looked for where it is written."""
+    [file] = (drill.made.hub / "plans").glob("*.plan.json")
+    copy = file.with_name("0000.plan.json")
+    copy.write_bytes(file.read_bytes())
+
+    found, refused = queue(drill)
+
+    assert len(found) == 1
+    assert [path for path, _ in refused] == [copy]
+
+
+@pytest.mark.parametrize("content", ["ssh-ed25519 AAAA op@hub\n", "no key", ""])
+def test_a_stray_file_among_the_node_keys_ends_no_run_when_a_site_is_lost(
+    drill: Drill, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = AggregatorHome.open(drill.made.hub)
+    (home.nodes / "id_ed25519.pub").write_text(content)
+    [run], _ = queue(drill)
+    session = _Attempted(home, None, service_settings(), None, run)  # type: ignore[arg-type]
+    lost = run_queue._node_numbers(home)["site-2"]
+
+    session._note_lost(lost)
+    session._note_lost(12345)
+
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["site"] == "site-2"
+
+
+def test_a_list_of_nodes_that_cannot_be_trusted_ends_no_run_when_a_site_is_lost(
+    drill: Drill,
+) -> None:
+    home = AggregatorHome.open(drill.made.hub)
+    [run], _ = queue(drill)
+    home.node_list.write_text("{}")
+
+    _Attempted(home, None, service_settings(), None, run)._note_lost(1)  # type: ignore[arg-type]
 
 
 def test_a_plan_of_another_admin_is_refused(drill: Drill, tmp_path: Path) -> None:
