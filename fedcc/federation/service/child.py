@@ -29,10 +29,13 @@ class AdmittedKeys:
         """Name the aggregator; nothing is read."""
         self._home = home
         self._has_begun = False
-        self._told = ""
+        self._problem = ""
+        self._looks = 0  # at which it was the same
 
     def __call__(self) -> dict[str, bytes]:
-        """Read the signed list; what is wrong with it is logged, once.
+        """Read the signed list; what is wrong with it at two looks is logged, once.
+
+        At a single look roster and list may be those before and after a change.
 
         Raises:
             FedccError: if the list is not under the admin's signature; or, the first time, if it is
@@ -52,9 +55,10 @@ class AdmittedKeys:
         return {site: node_key(key) for site, key in found.items()}
 
     def _tell(self, problem: str) -> None:
-        if problem and problem != self._told and self._has_begun:
+        self._looks = self._looks + 1 if problem == self._problem else 1
+        self._problem = problem
+        if problem and self._has_begun and self._looks == 2:
             events.emit("refused", {"error": "ProtocolError", "reason": problem})
-        self._told = problem
 
 
 def superlink(file: Path) -> None:
