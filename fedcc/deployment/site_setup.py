@@ -20,7 +20,7 @@ from fedcc import config
 from fedcc.crypto.cards import hand_over_file
 from fedcc.crypto.consortium import check_follows, read_roster
 from fedcc.crypto.identity_files import create_identity, free_place
-from fedcc.crypto.key_file import Identity, Unlocker, read_key
+from fedcc.crypto.key_file import Identity, KeyFile, Unlocker, read_key
 from fedcc.crypto.private_files import create_new, read_private
 from fedcc.crypto.statements import fingerprint, read_public
 from fedcc.deployment.bundles import SiteBundle, read_bundle
@@ -215,8 +215,13 @@ def _write_settings(folder: Path, bundle: SiteBundle, unlock: Path | None) -> Si
     root = config.config_root()
     if unlock is None and (folder / UNLOCK).exists():
         unlock = folder / UNLOCK
-    if unlock is not None and unlock.resolve().is_relative_to(folder.resolve()):
-        unlock = unlock.resolve().relative_to(folder.resolve())
+    if unlock is not None:
+        unlock = unlock.resolve()
+        read_key(folder / "identity" / f"{bundle.site}.key.json").unlock(
+            KeyFile(read_private(unlock))
+        )
+        if unlock.is_relative_to(folder.resolve()):
+            unlock = unlock.relative_to(folder.resolve())
     values: dict[str, Value] = {
         "consortium": bundle.roster.consortium,
         "site": bundle.site,

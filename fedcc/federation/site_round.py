@@ -99,6 +99,7 @@ class Site:
         self._members = Membership(name, keys, files.binding, policy.trusted)
         self.epochs = SiteEpochs(name, keys, files.epochs)
         self.state = load_state(files.checkpoint) if files.checkpoint.exists() else None
+        self.last_entry = 0  # of the round that was applied last, as long as this process lives
         self._running: _Running | None = None
         self._attempt: OpenAttempt | None = None
         self._cipher: tuple[int, UpdateCipher] | None = None  # of one epoch
@@ -347,7 +348,7 @@ class Site:
         state = apply_sum(state, gradient_sum, plan.rule)
         if not np.abs(state.parameters).max() <= MAX_PARAMETER:
             raise EnvelopeError("an aggregate was refused")
-        self.state = state
+        self.state, self.last_entry = state, closed.entry
         save_state(self._files.checkpoint, self.state)
         self.epochs.forget_before(closed.epoch)
         if self.watch.on_applied is not None:

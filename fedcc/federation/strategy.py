@@ -2,8 +2,8 @@
 
 A round goes on with the threshold of survivors. An attempt that falls below it is void: nothing of
 it can be opened, every site that computed has charged it, and the next attempt has a fresh entry
-and fresh noise. It goes on with the sites that answered, if they are enough, otherwise with all.
-After the reserved retries the run ends and can be resumed.
+and fresh noise. No attempt begins before enough sites are there: lost ones are waited for, or the
+run pauses. After the reserved retries it ends and can be resumed.
 """
 
 import time
@@ -22,6 +22,8 @@ from fedcc.federation.link import GRACE_SECONDS, Link, Traffic
 from fedcc.federation.messages import Parcel, WireLog
 from fedcc.federation.run_plan import RunPlan
 from fedcc.federation.settings import FederationSettings
+
+LOOK_SECONDS = 1.0  # between two looks for sites that are lost
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _run_round(
     while True:
         link.traffic = Traffic()
         started = time.monotonic()
-        cohort = _cohort(link, aggregator, round_number)
+        cohort = _gathered(link, aggregator, round_number)
         attempt, number = store.start_attempt(round_number)
         entry = aggregator.epoch.entry(
             plan, number=number, round_number=round_number, attempt=attempt, cohort=cohort
@@ -106,12 +108,41 @@ def _run_round(
                 f"round {round_number}: {len(tried.answered)} of {len(cohort)} sites answered, the "
                 f"plan needs {aggregator.epoch.needed(plan, cohort)}, and all "
                 f"{plan.max_attempts - plan.rounds} reserved retries are used up. The run can be "
-                "resumed with --resume."
+                "resumed: fedcc simulate --resume; an aggregator on premise does so by itself."
             )
 
 
-def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str, ...]:
-    """Return the cohort of an attempt, after beginning an epoch where one is due.
+def _gathered(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str, ...]:
+    """Return the cohort of an attempt once enough sites are there; nothing is charged before.
+
+    Raises:
+        TooFewSites: if they are not there in time.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while True:
+        cohort, needed = _cohort(link, aggregator, round_number)
+        if len(cohort) >= needed:
+            return cohort
+        if time.monotonic() >= deadline or not _may_come_back(link, aggregator):
+            raise TooFewSites(
+                f"round {round_number}: {len(cohort)} of {len(aggregator.plan.sites)} sites are "
+                f"there ({', '.join(cohort)}), the plan needs {needed}. Nothing is charged before "
+                "they are; the run can be resumed."
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _may_come_back(link: Link, aggregator: Aggregator) -> bool:
+    """Tell whether a lost site's node is away; where it is there, its site was just asked."""
+    there = set(link.wait_for_nodes(0, 0.0))
+    lost = [node for site, node in aggregator.nodes.items() if site not in aggregator.present]
+    return len(aggregator.nodes) < len(aggregator.plan.sites) or not there.issuperset(lost)
+
+
+def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[tuple[str, ...], int]:
+    """Return the sites that take part in an attempt, and how many it needs.
+
+    An epoch begins before, where one is due.
 
     Lost sites are asked again: asking costs nothing, while an attempt that fails costs everybody a
     charge. One that hangs is not waited for as long as in the exchanges of a round. One that is
@@ -143,9 +174,7 @@ def _cohort(link: Link, aggregator: Aggregator, round_number: int) -> tuple[str,
         begin_epoch(link, aggregator, answering=back | aggregator.present)
         record = aggregator.epoch
     in_epoch = tuple(site for site in record.members if site in aggregator.present)
-    if len(in_epoch) < max(plan.min_sites, record.needed(plan, in_epoch)):
-        return record.members  # all that could answer; perhaps some do
-    return in_epoch
+    return in_epoch, max(plan.min_sites, record.needed(plan, in_epoch))
 
 
 def _rotation_is_due(aggregator: Aggregator, round_number: int) -> bool:

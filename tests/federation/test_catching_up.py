@@ -12,7 +12,7 @@ from federation.house import Builder, House, LocalLink
 
 from fedcc.errors import EnvelopeError, FedccError, ProtocolError, TooFewSites
 from fedcc.federation.aggregation import RoundStore
-from fedcc.federation.catching_up import catch_up
+from fedcc.federation.catching_up import catch_up, run_fields
 from fedcc.federation.epoch_setup import begin_epoch, set_up
 from fedcc.federation.link import GRACE_SECONDS
 from fedcc.federation.messages import Exchange, Parcel, bytes_map, hex_map
@@ -356,7 +356,7 @@ def test_a_site_gives_its_model_to_a_site_of_the_roster_that_signed_and_to_nobod
     channel, thief = ChannelKey.create().public, SiteKeys.create()
     own = thief.sign(_request(session, LOST, channel))
     stolen = bytes_map(json.dumps({LOST: (channel + own).hex()}))[LOST]
-    base = {"round": 3, "gives": 1}
+    base = {**run_fields(behind.aggregator), "round": 3, "gives": 1}
 
     with pytest.raises(EnvelopeError):
         giver.answer("vouch", Parcel({**base, "site": LOST, "request": stolen}))

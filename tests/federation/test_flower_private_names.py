@@ -30,6 +30,7 @@ REPLACED = {
     ("flwr.supernode.main", "create_app"),
     ("flwr.supernode.start_client_internal", "_pull_and_store_message"),
     ("flwr.supernode.start_client_internal", "time"),
+    ("httpcore._sync.connection", "default_ssl_context"),
 }
 
 

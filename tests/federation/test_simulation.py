@@ -432,7 +432,7 @@ def test_a_site_that_missed_several_rounds_catches_up(run_calls: Run) -> None:
         np.testing.assert_array_equal(state.parameters, states[0].parameters)
 
 
-def test_too_few_sites_end_the_run_after_the_retries_and_it_can_be_resumed(
+def test_too_few_sites_end_the_run_before_more_is_charged_and_it_can_be_resumed(
     run_calls: Run, resume_run: Callable[[Path], RunResult]
 ) -> None:
     result = run_calls("federation.drop=[{site: 1, round: 2}]")
@@ -441,14 +441,13 @@ def test_too_few_sites_end_the_run_after_the_retries_and_it_can_be_resumed(
     assert result.exit_code == 7
     assert result.summary["outcome"] == "too_few_sites"
     assert not (result.run_dir / "model.safetensors").exists()
-    assert len(read_lines(result.run_dir / "metrics.jsonl")) == 4  # 1 closed, 3 void
+    assert len(read_lines(result.run_dir / "metrics.jsonl")) == 2  # 1 closed, 1 void
 
     resumed = resume_run(result.run_dir)
 
     assert resumed.summary["outcome"] == "completed"
-    # The budget was calibrated for five attempts: the run ends with what is left of it.
-    assert resumed.summary["privacy"]["steps"] == 5
-    assert resumed.summary["rounds"] == 2
+    assert resumed.summary["privacy"]["steps"] == 4
+    assert resumed.summary["rounds"] == 3
     assert resumed.summary["privacy"]["epsilon"] <= 1.0
 
 

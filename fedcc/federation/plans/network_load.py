@@ -24,8 +24,8 @@ def network_load(
     load, verify = traffic.rounds[-1][site], traffic.verify[-1]
     each, more = load.up + load.down, verify.up + verify.down
     lines = [
-        f"a round moves {each / 1000:.0f} kB here and {more / 1000:.0f} kB more when this site "
-        f"verifies: {each / rate:.0f} s, {more / rate:.0f} s at {KEY}"
+        f"a round moves {each / 1000:.0f} kB here, at least {each / rate:.0f} s at {KEY}; when "
+        f"this site verifies {more / 1000:.0f} kB more, at least {more / rate:.0f} s"
     ]
     largest = max(each, min(more, VERIFY_BYTES))
     if largest / rate > timeout:

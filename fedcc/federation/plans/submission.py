@@ -90,3 +90,11 @@ def _check_production(settings: SimulationSettings) -> None:
         raise ConfigError("seed: a seeded run has no secret noise; leave it out.")
     if settings.federation.drop:
         raise ConfigError("federation.drop: dropouts are played in simulations only.")
+    data = settings.data
+    if data.consent is None:
+        raise ConfigError(f"data {data.name}: no site trains on data without a consent block.")
+    if data.consent.basis != "public_dataset" and data.out_of_bounds == "error":
+        raise ConfigError(
+            f"data {data.name}: no site admits out_of_bounds: error, since a refusal would leak; "
+            "say clamp or drop."
+        )

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,10 +51,14 @@ class QueuedRun:
         return self.signed.plan
 
     @property
+    def has_begun(self) -> bool:
+        """Whether its sites have begun it together."""
+        return (self.folder / "store" / "roster.json").exists()
+
+    @property
     def is_late(self) -> bool:
         """Whether no site may begin it any more, and the sites have not begun it together."""
-        begun = (self.folder / "store" / "roster.json").exists()
-        return not begun and when(datetime.now(UTC)) > self.signed.valid_until
+        return not self.has_begun and when(datetime.now(UTC)) > self.signed.valid_until
 
     @property
     def outcome(self) -> Path:
@@ -137,7 +141,7 @@ def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) 
         FedccError: if the SuperLink cannot be used.
     """
     refused: set[Path] = set()
-    tried: dict[str, float] = {}
+    waits = _Waits(settings)
 
     def refuse(path: Path, error: FedccError) -> None:
         if path not in refused:
@@ -151,12 +155,33 @@ def serve_runs(home: AggregatorHome, places: Places, settings: ServiceSettings) 
         later = _Concluding(home, places, settings, link)
         while True:
             places.ticks.tick("asked")
-            queued = queued_runs(home, refuse)
-            for run in sorted(queued, key=lambda run: tried.get(run.plan.run, 0.0))[:1]:
-                tried[run.plan.run] = time.monotonic()
+            for run in waits.due(queued_runs(home, refuse))[:1]:
                 _Attempted(home, places, settings, link, run).carry_out()
+                waits.note(run)
             later.conclude_some()
             time.sleep(settings.poll_seconds * 5)
+
+
+class _Waits:
+    """When each run is tried next: at once, or, as long as its sites never came, more seldom."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._first, self._most = settings.retry_seconds, settings.join_timeout_seconds
+        self._next: dict[str, tuple[float, float]] = {}  # time, and the wait that led there
+
+    def due(self, runs: Sequence[QueuedRun]) -> list[QueuedRun]:
+        """Return the runs that may be tried now, the one that waited longest first."""
+        times = {run.plan.run: self._next.get(run.plan.run, (0.0, 0.0))[0] for run in runs}
+        ready = [run for run in runs if times[run.plan.run] <= time.monotonic()]
+        return sorted(ready, key=lambda run: times[run.plan.run])
+
+    def note(self, run: QueuedRun) -> None:
+        """Note that a run was tried."""
+        wait = 0.0
+        if not run.has_begun:
+            before = self._next.get(run.plan.run, (0.0, 0.0))[1]
+            wait = min(2 * before or self._first, self._most)
+        self._next[run.plan.run] = (time.monotonic() + wait, wait)
 
 
 class _Attempted:
@@ -214,7 +239,8 @@ class _Attempted:
         outcome = "completed" if error is None else error.outcome
         text = None if error is None else str(error)
         write_json(self._run.outcome, {"outcome": outcome, "reason": text})
-        events.emit("run_ends", {"run": self._run.plan.run, "outcome": outcome})
+        place: dict[str, events.Value] = {"run": self._run.plan.run, "outcome": outcome}
+        events.emit("run_ends", place if text is None else {**place, "reason": text})
 
     def _serve(self) -> None:
         """Let the aggregator's app run over the SuperLink's nodes.

@@ -38,7 +38,7 @@ class Service:
     health: HealthPlaces
     kinds: Sequence[str]  # of its processes, see `child`
     proxy: str | None
-    secret: bytes  # handed to the process `site` on its standard input
+    secret: Callable[[], bytes]  # handed to the process `site` on its standard input
     is_ready: Callable[[], bool]
     metrics: Callable[[], Metrics]
     ticks: Sequence[str]  # which must not grow older than `stuck_seconds`
@@ -103,7 +103,7 @@ class _Running:
                 environment=service.places.environment(
                     service.proxy if kind == "supernode" else None
                 ),
-                stdin=service.secret if kind == "site" else b"",
+                stdin=service.secret() if kind == "site" else b"",
             )
             for kind in service.kinds
         ]

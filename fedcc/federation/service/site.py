@@ -7,7 +7,7 @@ from fedcc.crypto.key_file import KeyFile, Unlocker, read_key
 from fedcc.crypto.private_files import read_private
 from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
-from fedcc.errors import ConfigError
+from fedcc.errors import ConfigError, FedccError
 from fedcc.federation.service.places import Places
 from fedcc.federation.service.running import Metrics, Service, run_service
 from fedcc.federation.service.settings import ServiceSettings, service_settings
@@ -30,11 +30,20 @@ def run_site(
     """
     home = SiteHome.open(place)
     times = settings or service_settings()
-    secret, proxy = _identity(home, ask), proxy_of(home)
+    first, proxy = _identity(home, ask), proxy_of(home)
     try:
         places = Places.prepare(home.state)
     except OSError as error:
         raise ConfigError(f"state: {home.state} cannot be used: {error.strerror}.") from None
+
+    def secret() -> bytes:
+        """Return the identity as it is now: a rotation may have put another one in its place."""
+        if home.values.keys.unlock is None:
+            return first  # a passphrase is asked for once
+        try:
+            return _identity(home, ask)
+        except FedccError:  # half in place
+            return first
 
     def has_contact() -> bool:
         age = places.ticks.age("contact")

@@ -38,8 +38,12 @@ def write_model(
     write_whole(folder / "config.yaml", text.encode())
     write_whole(folder / "plan.json", plan.to_json().encode() + b"\n")
     write_json(folder / "model.json", _card(plan, rows, attempts))
-    tensors = named_tensors(build_module(plan.shape), state.released())
-    write_whole(folder / CANDIDATE, tensor_bytes(tensors), mode=0o600)
+    write_whole(folder / CANDIDATE, model_bytes(plan, state), mode=0o600)
+
+
+def model_bytes(plan: RunPlan, state: ModelState) -> bytes:
+    """Return the content of a model's file, the same at every site that holds the same state."""
+    return tensor_bytes(named_tensors(build_module(plan.shape), state.released()))
 
 
 def _card(plan: RunPlan, rows: SiteRows, attempts: int) -> dict[str, object]:

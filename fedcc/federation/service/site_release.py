@@ -14,10 +14,10 @@ from fedcc.crypto.statements import read_public
 from fedcc.deployment.site_file import SiteHome
 from fedcc.errors import ProtocolError
 from fedcc.federation.messages import Parcel
-from fedcc.federation.plans.release import Verdict, verdict_file
+from fedcc.federation.plans.release import Verdict, check_release, verdict_file
 from fedcc.federation.plans.released import CANDIDATE, MODEL, release_model
 from fedcc.federation.plans.signed_plan import SignedPlan
-from fedcc.federation.service.site_model import write_model
+from fedcc.federation.service.site_model import model_bytes, write_model
 from fedcc.federation.service.site_rows import SiteRows
 from fedcc.federation.site_round import Site
 from fedcc.models.heads import build_module
@@ -42,9 +42,12 @@ class RunAtSite:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the model is that of the last round."""
-        state = self.site.state
-        return state is not None and state.rounds_applied == self.signed.plan.rounds
+        """Whether the model is that of the last round, or no attempt is left for another one."""
+        state, plan = self.site.state, self.signed.plan
+        if state is None:
+            return False
+        is_spent = self.site.last_entry >= plan.max_attempts
+        return state.rounds_applied == plan.rounds or is_spent or (self.folder / CANDIDATE).exists()
 
 
 def keep_candidate(run: RunAtSite) -> None:
@@ -115,13 +118,20 @@ def _tested(run: RunAtSite, home: SiteHome, now: datetime) -> bool:
 def take_release(run: RunAtSite, home: SiteHome, request: Parcel) -> Parcel:
     """Count the verdicts of the sites, and make the model usable if they are enough.
 
+    A site that got the model from others cannot know that it is the last; the verdicts say so.
+
     Raises:
         TooFewSites: if they are not.
         FedccError: if the plan cannot be trusted.
     """
     if not (run.folder / MODEL).exists():
+        verdicts = request.parts("verdicts")
+        if not (run.folder / CANDIDATE).exists() and run.site.state is not None:
+            digest = hashlib.sha256(model_bytes(run.signed.plan, run.site.state)).hexdigest()
+            check_release(run.signed, digest, verdicts, run.signed.roster.identities())
+            keep_candidate(run)
         plan = read_public(home.plans / f"{run.signed.plan.run}.plan.json")
         admin = home.values.aggregator.admin_fingerprint
-        release_model(run.folder, plan, admin, request.parts("verdicts"))
+        release_model(run.folder, plan, admin, verdicts)
     # Public: whether this site counted enough signatures, which the aggregator can count too.
     return Parcel({"released": 1})

@@ -7,7 +7,7 @@ own log; what leaves is one code.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +16,7 @@ from flwr.app import Context, Message
 from fedcc.crypto.consortium import read_roster
 from fedcc.crypto.key_file import Identity
 from fedcc.crypto.keys import SiteKeys
+from fedcc.crypto.statements import check_name
 from fedcc.deployment.site_file import SiteHome
 from fedcc.deployment.time_windows import is_open
 from fedcc.errors import ConfigError, FedccError, PolicyViolation, ProtocolError
@@ -40,6 +41,7 @@ from fedcc.federation.site_policy import SitePolicy
 from fedcc.federation.site_round import Site
 from fedcc.privacy.policy import load_policy
 
+SAME_AGAIN = timedelta(minutes=10)
 COMPUTING: tuple[Exchange, ...] = ("join", "advertise", "upload")  # not begun in closed hours
 
 
@@ -71,6 +73,7 @@ class SiteWorker:
         self._schedule = ReplySchedule(seconds=settings.reply_seconds)
         self._loading = ReplySchedule(seconds=settings.load_seconds)
         self._loads = 0  # times that rows were read
+        self._told: dict[tuple[object, ...], datetime] = {}  # refusals that were logged lately
         self._app = build_client_app(self._sites, self._schedule)
         load_policy(home.policy)
         self._check_roster()
@@ -81,8 +84,9 @@ class SiteWorker:
         roster = read_roster(self._home.roster, values.aggregator.admin_fingerprint)
         if roster.identities().get(values.site) != self._identity.public:
             raise ProtocolError(
-                f"{self._home.roster} does not hold this site's key as '{values.site}'. Ask the "
-                "consortium's admin, or take over the newest roster."
+                f"{self._home.roster} does not hold this site's key as '{values.site}'. Start the "
+                "service again if a rotation was installed; or take over the newest roster, or ask "
+                "the consortium's admin."
             )
 
     def _trusted(self, signed: SignedPlan) -> dict[str, bytes]:
@@ -129,8 +133,30 @@ class SiteWorker:
             return reply
         except Exception as error:
             text = str(error) if isinstance(error, FedccError) else ""
-            self._log("refused", exchange, {"error": _name(error), "reason": text})
+            fields: dict[str, events.Value] = {"error": _name(error), "reason": text}
+            if (named := self._named(exchange, message, context.run_id)) is not None:
+                fields["run"] = named
+            self._refused(exchange, fields)
             return Message(Parcel({"refused": UNAVAILABLE}).to_record(), reply_to=message)
+
+    def _named(self, exchange: str, message: Message, flower_run: int) -> str | None:
+        """Return the run that a message is for, if it says so in the words of a run's name."""
+        named = self._runs.get(flower_run)
+        if exchange == "join":
+            try:
+                named = check_name(Parcel.from_record(message.content).text("run"), "run")
+            except FedccError:
+                return None
+        return named
+
+    def _refused(self, exchange: str, fields: Mapping[str, events.Value]) -> None:
+        """Log a refusal; the same one again only now and then, since it is asked for often."""
+        now, key = self._now(), (exchange, *sorted((k, str(v)) for k, v in fields.items()))
+        told = self._told.get(key)
+        if told is not None and now - told < SAME_AGAIN:
+            return
+        self._told = {k: v for k, v in self._told.items() if now - v < SAME_AGAIN} | {key: now}
+        self._log("refused", exchange, fields)
 
     def _note(self, exchange: Exchange, seconds: float) -> None:
         """Log what was answered, and keep the model once it is complete."""

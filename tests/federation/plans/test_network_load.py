@@ -21,7 +21,7 @@ def test_a_limit_that_leaves_time_enough_is_told_in_seconds(signed: SignedPlan) 
     [line] = network_load(signed.plan, "lisbon", 100.0, 120.0)
 
     assert f"{(load.up + load.down) / 1000:.0f} kB here" in line
-    assert f": {(load.up + load.down) / 100_000:.0f} s" in line
+    assert f"at least {(load.up + load.down) / 100_000:.0f} s at" in line
 
 
 @pytest.mark.parametrize(("factor", "warned"), [(1.01, True), (0.99, False)])

@@ -33,6 +33,7 @@ class Workers:
 
     drill: Drill
     is_lost: Callable[[Exchange, str], bool] = lambda kind, site: False
+    is_away: Callable[[str], bool] = lambda site: False
     altered: Callable[[Exchange, str, Parcel], Parcel] = lambda kind, site, reply: reply
     traffic: Traffic = field(default_factory=Traffic)
     replies: list[tuple[Exchange, str, Parcel]] = field(default_factory=list)
@@ -110,8 +111,9 @@ class Workers:
     def wait_for_nodes(
         self, wanted: int, deadline_seconds: float, least: int | None = None
     ) -> list[int]:
-        """Return all nodes."""
-        return list(range(len(self.drill.made.sites)))
+        """Return the nodes that are not away."""
+        sites = enumerate(self.drill.made.sites)
+        return [number for number, site in sites if not self.is_away(site)]
 
     def train(self, until: int | None = None) -> list[RoundRecord]:
         """Begin or resume the run and carry out its rounds; stop after one of them if asked to."""
