@@ -15,6 +15,7 @@ from fedcc.deployment.certificates import check_server
 from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.node_list import admitted_nodes
 from fedcc.deployment.requests import read_request, request_file
+from fedcc.deployment.site_file import SiteHome
 from fedcc.deployment.site_setup import init_site, install, rotate_site
 from fedcc.errors import ConfigError, EnvelopeError, FedccError, ProtocolError
 from fedcc.federation.service.child import AdmittedKeys
@@ -283,6 +284,45 @@ def test_a_revocation_that_broke_off_is_finished_by_repeating_it(
     revoke_site(made.hub, made.admin, "porto", NOW)
 
     assert set(admitted_nodes(made.hub)) == {"lisbon", "madrid"}
+
+
+@pytest.mark.parametrize("kind", ["missing", "another", "open"])
+def test_a_key_file_that_does_not_open_the_identity_is_refused_at_the_first_bundle(
+    made: Installation, tmp_path: Path, kind: str
+) -> None:
+    fresh, unlock = tmp_path / "fresh", tmp_path / "unlock.key"
+    keys = init_site(fresh, "faro", UNLOCKER, NOW)
+    mark = fingerprint(keys.identity.public)
+    request = read_request(keys.request)
+    admit(made.hub, made.admin, request, organisation="west", read_aloud=mark, now=NOW)
+    if kind != "missing":
+        unlock.write_bytes(bytes(range(1, 33)) if kind == "another" else bytes(range(32)))
+        unlock.chmod(0o644 if kind == "open" else 0o600)
+
+    with pytest.raises(FedccError, match="unlock.key|faro.key.json"):
+        install(fresh, made.bundle("faro"), read_aloud=made.mark, unlock=unlock, now=NOW)
+
+    assert not (fresh / "site.yaml").exists()
+
+
+def test_a_key_file_elsewhere_is_written_so_that_it_is_found_from_everywhere(
+    made: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, unlock = tmp_path / "fresh", tmp_path / "etc" / "unlock.key"
+    keys = init_site(fresh, "faro", UNLOCKER, NOW)
+    mark = fingerprint(keys.identity.public)
+    request = read_request(keys.request)
+    admit(made.hub, made.admin, request, organisation="west", read_aloud=mark, now=NOW)
+    unlock.parent.mkdir()
+    unlock.write_bytes(bytes(range(32)))
+    unlock.chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+
+    named = Path("etc/unlock.key")
+    install(fresh, made.bundle("faro"), read_aloud=made.mark, unlock=named, now=NOW)
+
+    home = SiteHome.open(fresh)
+    assert home.at(str(home.values.keys.unlock)).read_bytes() == bytes(range(32))
 
 
 def test_a_new_certificate_needs_nothing_of_the_sites(made: Installation) -> None:

@@ -13,6 +13,7 @@ from federation.plans.consortium import identity, settings, signed_plan
 from fedcc.crypto.consortium import read_roster, sign
 from fedcc.crypto.key_file import Identity
 from fedcc.crypto.statements import canonical
+from fedcc.data.source_spec import ConsentColumns
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, RecordError
 from fedcc.federation.plans.review import settings_of
 from fedcc.federation.plans.signed_plan import (
@@ -21,7 +22,8 @@ from fedcc.federation.plans.signed_plan import (
     parse_plan,
     plan_file,
 )
-from fedcc.federation.plans.submission import submit
+from fedcc.federation.plans.submission import _check_production, submit
+from fedcc.federation.settings import simulation_settings
 
 
 def test_a_plan_comes_back_as_it_was_signed(made: Installation, signed: SignedPlan) -> None:
@@ -193,6 +195,28 @@ def test_a_submission_that_means_nothing_is_refused(said: dict[str, Any]) -> Non
     Submission(**fair)
     with pytest.raises(ValueError):
         Submission(**{**fair, **said})
+
+
+@pytest.mark.parametrize(
+    ("is_asked", "out_of_bounds", "says"),
+    [
+        (False, "clamp", "without a consent block"),
+        (True, "error", "say clamp or drop"),
+    ],
+)
+def test_data_that_no_site_admits_is_not_signed_for(
+    calls: Path, is_asked: bool, out_of_bounds: Any, says: str
+) -> None:
+    found = simulation_settings(settings(calls))
+    assert found.data.consent is not None
+    _check_production(found)
+    columns = ConsentColumns(status="said", at="when", scope="for")
+    per_row = replace(found.data.consent, basis="per_row", source=None, columns=columns)
+    consent = per_row if is_asked else None
+    data = replace(found.data, consent=consent, out_of_bounds=out_of_bounds)
+
+    with pytest.raises(ConfigError, match=says):
+        _check_production(replace(found, data=data))
 
 
 def test_a_quorum_beyond_the_sites_is_refused(made: Installation, calls: Path) -> None:

@@ -1,5 +1,6 @@
 """Which runs an aggregator takes up."""
 
+import itertools
 import json
 import sys
 from datetime import UTC, datetime
@@ -124,6 +125,33 @@ def test_a_list_of_nodes_that_cannot_be_trusted_ends_no_run_when_a_site_is_lost(
     home.node_list.write_text("{}")
 
     _Attempted(home, None, service_settings(), None, run)._note_lost(1)  # type: ignore[arg-type]
+
+
+def test_a_run_whose_sites_never_came_is_tried_more_and_more_seldom(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan may wait for its operators for days; one that has begun is resumed at once."""
+    now = [100.0]
+    monkeypatch.setattr(run_queue.time, "monotonic", lambda: now[0])
+    settings = service_settings()
+    waits = run_queue._Waits(settings)
+    [run], _ = queue(drill)
+    tried = []
+    while now[0] < 100.0 + 3600.0:
+        if waits.due([run]):
+            tried.append(now[0])
+            waits.note(run)
+        now[0] += 0.5
+
+    gaps = [after - before for before, after in itertools.pairwise(tried)]
+    assert gaps[0] == settings.retry_seconds and gaps == sorted(gaps)
+    assert gaps[-1] == settings.join_timeout_seconds
+
+    (run.folder / "store").mkdir(parents=True)
+    (run.folder / "store" / "roster.json").write_text("[]")
+    now[0] += settings.join_timeout_seconds
+    waits.note(run)
+    assert waits.due([run]) == [run]
 
 
 def test_a_plan_of_another_admin_is_refused(drill: Drill, tmp_path: Path) -> None:

@@ -220,6 +220,26 @@ def test_a_message_of_another_flower_run_than_the_one_that_was_joined_is_refused
     assert refusals(capsys)[0]["error"] == "ProtocolError"
 
 
+def test_a_refusal_names_the_run_that_was_asked_for_and_is_logged_now_and_then_only(
+    drill: Drill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plan that waits for its operator is asked for again and again."""
+    now = [datetime.now(UTC)]
+    worker = worker_of(drill, lambda: now[0])
+    ask(worker, "join", run=drill.signed.plan.run)
+    for _ in range(5):
+        ask(worker, "join", run="c0ffee")
+    ask(worker, "join", run="../../etc")  # no name of a run: it is not repeated
+    told = refusals(capsys)
+    assert [line["run"] for line in told] == ["c0ffee", drill.signed.plan.run]
+    assert all("no plan of the run" in line["reason"] for line in told[:1])
+
+    now[0] += timedelta(minutes=11)
+    ask(worker, "join", run="c0ffee")
+    worker.close()
+    assert [line["run"] for line in refusals(capsys)] == ["c0ffee"]
+
+
 def test_a_site_whose_key_is_not_in_the_roster_does_not_start(drill: Drill) -> None:
     with pytest.raises(ProtocolError, match="does not hold this site's key"):
         SiteWorker(home_of(drill), identity_of(drill, "site-2"), service_settings())
