@@ -36,3 +36,27 @@ def test_a_run_goes_on_without_a_site_after_a_restart_and_gives_it_the_model_whe
         charges = drill.charges(site)
         assert len(charges) == len(set(charges))
         assert drill.uploads_seen(site) <= set(charges)
+
+
+def test_an_ordinary_restart_of_one_of_three_sites_costs_one_attempt_at_most(
+    tmp_path: Path,
+) -> None:
+    """With three sites every one is needed: the others wait, and are charged for nothing."""
+    drill = Drill.prepare(tmp_path / "drill", n_sites=3, rounds=6)
+    drill.start_all()
+    try:
+        drill.wait(lambda: len(drill.attempts()) >= 2, "two rounds close")
+        service = drill.services.pop("site-2")
+        service.terminate()
+        service.wait(30)
+        drill.start("site-2")
+        drill.wait(drill.outcome, "the run ends")
+        drill.wait(lambda: len(drill.models()) == 3, "every site uses the model")
+    finally:
+        drill.close()
+
+    assert drill.outcome() == "completed"
+    closed = [line["closed"] for line in drill.attempts()]
+    assert sum(closed) == 6 and len(closed) <= 7
+    assert len(set(drill.models().values())) == 1
+    assert len(drill.charges("site-1")) == len(closed)
