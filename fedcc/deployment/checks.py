@@ -180,6 +180,22 @@ def private(paths: Iterable[Path]) -> str:
     return f"{len(paths)} private files are open to user {os.geteuid()} alone"
 
 
+def guarded(paths: Iterable[Path]) -> str:
+    """Check that what decides is its owner's alone to write.
+
+    Raises:
+        ProtocolError: if others may write one of the files.
+    """
+    paths = [path for path in paths if path.exists()]  # what is missing is another check's
+    for path in paths:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o022:
+            raise ProtocolError(
+                f"{path} can be written by others (mode {mode:04o}): chmod go-w {path}"
+            )
+    return f"{len(paths)} files can be written by their owner alone"
+
+
 def lasting(end: datetime, what: str, settings: DoctorSettings, now: datetime, remedy: str) -> str:
     """Check that a certificate does not end soon.
 

@@ -20,6 +20,7 @@ from fedcc.deployment.checks import (
     disk,
     encryption,
     entropy,
+    guarded,
     lasting,
     private,
     readable,
@@ -31,6 +32,7 @@ from fedcc.deployment.own_data import own_data
 from fedcc.deployment.probe import Answer, probe
 from fedcc.deployment.proxy_access import proxy_of
 from fedcc.deployment.site_file import SiteHome
+from fedcc.deployment.site_setup import NEXT
 from fedcc.errors import ConfigError, EnvelopeError, ProtocolError, TooFewSites
 from fedcc.privacy.ledger import read_ledger
 from fedcc.privacy.policy import load_policy
@@ -53,6 +55,7 @@ def site_steps(home: SiteHome, settings: DoctorSettings, clock: Clock) -> list[S
     return [
         ("versions", versions),
         ("key permissions", lambda: private(keys)),
+        ("settings", lambda: guarded([home.file, home.policy, home.roster, home.ca])),
         ("identity", lambda: _identity(home)),
         ("roster", lambda: _site_roster(home)),
         ("authority", lambda: _authority(home.ca, settings, clock)),
@@ -72,10 +75,13 @@ def _identity(home: SiteHome) -> str:
     node = NodeKey.parse(read_private(home.node_key), str(home.node_key))
     if (locked.role, locked.name) != ("site", home.values.site):
         raise ProtocolError(f"{home.identity} is the key of {locked.role} {locked.name}.")
+    kind, waits = node.public.split()[0], ""
+    if (home.file.parent / NEXT).exists():
+        waits = "; the keys of a rotation wait for their bundle"
     if unlock is None:
-        return f"{home.identity.name} and {node.public.split()[0]}; a passphrase is typed at start"
+        return f"{home.identity.name} and {kind}; a passphrase is typed at start{waits}"
     locked.unlock(KeyFile(read_private(home.at(unlock))))
-    return f"{home.identity.name} opens with {unlock}; node key {node.public.split()[0]}"
+    return f"{home.identity.name} opens with {unlock}; node key {kind}{waits}"
 
 
 def _site_roster(home: SiteHome) -> str:
@@ -158,6 +164,7 @@ def aggregator_steps(home: AggregatorHome, settings: DoctorSettings, clock: Cloc
     return [
         ("versions", versions),
         ("key permissions", lambda: private(keys)),
+        ("settings", lambda: guarded([home.file, home.roster, home.node_list, home.ca])),
         ("roster", lambda: _hub_roster(home)),
         ("nodes", lambda: f"{len(admitted_nodes(home))} nodes, list and folder agree"),
         ("bundles", lambda: _bundles(home, clock)),

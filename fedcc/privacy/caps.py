@@ -153,6 +153,4 @@ def check_caps(
         reason = use.refusal(event, times) if times and use.cap.covers(purpose) else None
         if reason is not None:
             wait = "" if use.cap.days is None else ", wait until earlier charges are older"
-            raise BudgetExceeded(
-                f"{source}: {reason}. Use fewer rounds, more noise{wait}, or another ledger.dir."
-            )
+            raise BudgetExceeded(f"{source}: {reason}. Use fewer rounds or more noise{wait}.")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from deployment.installation import Installation, install_all, new_hub
+from deployment.installation import UNLOCKER, Installation, install_all, new_hub
 
 from fedcc.deployment import checks
 from fedcc.deployment.aggregator_file import AggregatorHome
@@ -24,6 +24,7 @@ from fedcc.deployment.node_keys import NodeKey
 from fedcc.deployment.probe import probe
 from fedcc.deployment.proxy_access import Proxy
 from fedcc.deployment.site_file import SiteHome
+from fedcc.deployment.site_setup import rotate_site
 from fedcc.errors import ConfigError, EnvelopeError, TooFewSites
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -77,6 +78,14 @@ def open_folder(made: Installation) -> None:
     (made.sites["lisbon"] / "identity").chmod(0o777)
 
 
+def open_policy(made: Installation) -> None:
+    made.home("lisbon").policy.chmod(0o666)
+
+
+def open_settings(made: Installation) -> None:
+    made.home("lisbon").file.chmod(0o664)
+
+
 def other_identity(made: Installation) -> None:
     home = made.home("lisbon")
     shutil.copy(made.home("porto").identity, home.identity)
@@ -113,6 +122,8 @@ def lost_ledger(made: Installation) -> None:
     [
         (open_node_key, "key permissions", 6),
         (open_folder, "key permissions", 6),
+        (open_policy, "settings", 6),
+        (open_settings, "settings", 6),
         (other_identity, "identity", 6),
         (cut_roster, "roster", 6),
         (broken_policy, "policy", 2),
@@ -129,6 +140,12 @@ def test_a_fault_at_a_site_fails_the_check_of_its_name(
 
     assert not found.passed and found.error is not None
     assert found.error.exit_code == code and exit_code([found]) == code
+
+
+def test_a_rotation_that_waits_for_its_bundle_is_told(made: Installation) -> None:
+    rotate_site(made.sites["lisbon"], made.identity("lisbon"), UNLOCKER, NOW)
+
+    assert "wait for their bundle" in site(made)["identity"].found
 
 
 def dropped_node(made: Installation) -> None:
