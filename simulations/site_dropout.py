@@ -5,10 +5,11 @@
 Five runs of `fedcc simulate` with its defaults (churn on IBM's telco sample, epsilon 1, encrypted).
 With `privacy.min_sites` at all sites a plan waits for all: one that misses a round voids the
 attempt, nothing is opened, and the attempt stays charged. The noise is calibrated for two such
-retries; the third failure of a round ends the run. With the default, floor(2n/3) + 1, the others
-recover what is missing and the round closes from the same uploads: with the lost site's part in the
-sum if it vanished after its upload, without it otherwise. The room for that costs no accuracy when
-all answer: the noise that nobody needs is opened and taken off the sum.
+retries; no further attempt begins before the site is back, and the run can be resumed then. With
+the default, floor(2n/3) + 1, the others recover what is missing and the round closes from the same
+uploads: with the lost site's part in the sum if it vanished after its upload, without it otherwise.
+The room for that costs no accuracy when all answer: the noise that nobody needs is opened and taken
+off the sum.
 """
 
 from pathlib import Path
