@@ -68,7 +68,7 @@ def test_a_dropout_ends_a_run_without_room_for_it_and_costs_nothing_with_room(
     assert [needed[2], lost[2], after[2]] == ["too_few_sites", "completed", "completed"]
     assert column(rows, "void") == ["0", "1", "0", "0", "0"]
     assert lost[6] == after[6] == rows[3][6]  # what closes is charged once, whoever is lost
-    assert float(needed[4]) == 4  # one round and three void attempts
+    assert float(needed[4]) == 2  # one round and one void attempt
 
 
 @pytest.fixture
